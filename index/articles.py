@@ -1,0 +1,121 @@
+"""Files and folders to sources: the bytes of one article each, or the reason why not. Nothing is parsed here."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import unquote, urlsplit
+
+Kind = Literal["text", "markdown", "html", "record"]
+
+KINDS: dict[str, Kind] = {".txt": "text", ".md": "markdown", ".markdown": "markdown", ".html": "html", ".htm": "html", ".jsonl": "record"}
+LARGEST_ARTICLE = 20_000_000  # bytes; a .jsonl file may be of any size, one line of it may not
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What one article is made of, not parsed yet."""
+
+    uri: str
+    kind: Kind
+    data: bytes
+    folder: str  # where it was found, for `Article.source`
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """One input that is not indexed, and why."""
+
+    uri: str
+    reason: str
+
+
+def list_files(paths: Iterable[Path]) -> Iterator[Path | Skipped]:
+    """List the files that ``paths`` name, folders searched in full, in a stable order, each once.
+
+    Hidden files are passed over; links to folders are not followed. A file given by name is tried whatever its
+    suffix; in a folder, files of other types are reported.
+    """
+    seen: set[Path] = set()
+    for path in paths:
+        if path.is_dir():
+            found = _walk(path)
+        elif path.exists() or path.is_symlink():
+            found = iter([path])
+        else:
+            found = iter([Skipped(str(path), "no such file or folder")])
+        for item in found:
+            if isinstance(item, Skipped):
+                yield item
+            elif (resolved := item.resolve()) not in seen:
+                seen.add(resolved)
+                if item.suffix.lower() in KINDS:
+                    yield resolved
+                else:
+                    yield Skipped(str(item), f"unsupported type {item.suffix or '(no suffix)'}; known: {' '.join(KINDS)}")
+
+
+def _walk(folder: Path) -> Iterator[Path | Skipped]:
+    problems: list[OSError] = []
+    for parent, folders, names in os.walk(folder, onerror=problems.append):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith("."):
+                yield Path(parent) / name
+    for problem in problems:
+        yield Skipped(str(problem.filename), problem.strerror or "cannot be read")
+
+
+def read_sources(file: Path) -> Iterator[Source | Skipped]:
+    """Read one file: one source, or one for each line of a .jsonl file, which is never held in memory whole."""
+    kind = KINDS[file.suffix.lower()]
+    uri = file.as_uri()
+    try:
+        if not file.is_file():
+            yield Skipped(uri, "not a regular file")
+        elif kind == "record":
+            yield from _read_lines(file, uri)
+        elif (size := file.stat().st_size) > LARGEST_ARTICLE:
+            yield Skipped(uri, f"too large for one article: {size / 1e6:.0f} MB, the limit is {LARGEST_ARTICLE // 10**6} MB")
+        else:
+            yield Source(uri, kind, file.read_bytes(), file.parent.name)
+    except OSError as error:
+        yield Skipped(uri, (error.strerror or "cannot be read").lower())
+
+
+def _read_lines(file: Path, uri: str) -> Iterator[Source | Skipped]:
+    number = 0
+    with file.open("rb") as lines:
+        while line := lines.readline(LARGEST_ARTICLE + 1):
+            number += 1
+            here = f"{uri}#L{number}"
+            if len(line) > LARGEST_ARTICLE:
+                while line and not line.endswith(b"\n"):
+                    line = lines.readline(LARGEST_ARTICLE)
+                yield Skipped(here, f"line longer than {LARGEST_ARTICLE // 10**6} MB")
+            elif line.strip():
+                yield _record(line, here, file)
+
+
+def _record(line: bytes, here: str, file: Path) -> Source | Skipped:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        reason = getattr(error, "msg", None) or type(error).__name__
+        return Skipped(here, f"not JSON ({reason})")
+    if not isinstance(record, dict) or not isinstance(record.get("text"), str):
+        return Skipped(here, 'needs to be a JSON object with at least "text", best with "title", "url" and "published"')
+    url = record.get("url")
+    return Source(url if isinstance(url, str) and url.strip() else here, "record", line, file.parent.name)
+
+
+def readable(uri: str) -> str:
+    """Write a URI for people: a file's path relative to the working folder where that is shorter, all else as it is."""
+    parts = urlsplit(uri)
+    if parts.scheme != "file":
+        return uri
+    path = unquote(parts.path) + (f"#{parts.fragment}" if parts.fragment else "")
+    inside = os.path.relpath(path)
+    return inside if len(inside) < len(path) else path

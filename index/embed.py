@@ -1,0 +1,234 @@
+"""Text to vectors: the `Embedder` protocol and its two implementations.
+
+`OnnxE5` is the default: multilingual-e5-small on the CPU, no torch. `SentenceTransformerEmbedder` runs any other
+sentence-transformers model, and the default one where there is a GPU to add articles with. Import of the heavy
+libraries happens when a model is first used, not before: a command that needs no model stays quick.
+"""
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from index import e5
+from index.errors import ModelUnavailable
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+DEFAULT_EMBEDDER = "multilingual-e5-small"
+_BATCH_TOKENS = 2048  # padded tokens in one forward pass: past this more memory, no more speed
+
+
+class Embedder(Protocol):
+    """Turns texts into L2-normalised vectors: the inner product of two is their cosine, -1..1."""
+
+    @property
+    def name(self) -> str:
+        """Identity of the model, recorded in the index; vectors of two names are never mixed."""
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+
+    @property
+    def max_tokens(self) -> int:
+        """Longest input in the model's own tokens, special ones included; what is longer is cut off."""
+
+    def embed_passages(self, texts: Sequence[str]) -> Floats:
+        """Embed passages: float32 ``(n, dim)``."""
+
+    def embed_query(self, text: str) -> Floats:
+        """Embed a question: float32 ``(dim,)``."""
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Count each text's tokens, special ones left out."""
+
+    def warm_up(self) -> None:
+        """Load the model now rather than at first use."""
+
+
+class OnnxE5:
+    """multilingual-e5-small through onnxruntime: int8 on the CPU (see `index.e5`). Safe to share between threads."""
+
+    name = e5.MODEL_ID
+    dim = 384
+    max_tokens = 512
+
+    def __init__(self, say: e5.Say) -> None:
+        self._say = say
+
+    @cached_property
+    def _folder(self) -> Path:
+        return e5.unpacked(self._say)
+
+    @cached_property
+    def _source(self) -> e5.E5File:
+        return e5.source_file()
+
+    @cached_property
+    def _tokenizer(self) -> Any:  # noqa: ANN401
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
+        tokenizer.enable_truncation(self.max_tokens)
+        return tokenizer
+
+    @cached_property
+    def _counter(self) -> Any:  # noqa: ANN401
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_str(self._tokenizer.to_str())
+        tokenizer.no_truncation()
+        return tokenizer
+
+    @cached_property
+    def _positions(self) -> Floats:
+        """Give what is added to each word embedding: the position's and the only segment's, ``(512, dim)``."""
+        segment = self._source.vector("emb.type").reshape(-1, self.dim)[0]
+        positions: Floats = self._source.vector("emb.pos").reshape(-1, self.dim) + segment
+        return positions
+
+    @cached_property
+    def _session(self) -> Any:  # noqa: ANN401
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+        # The graph is written in fused operators already: optimising it again only delays the start.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        path = str(self._folder / "encoder.onnx")
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def warm_up(self) -> None:
+        """Load everything now, the session beside the tokenizer."""
+        session = threading.Thread(target=lambda: self._session)
+        session.start()
+        _ = self._tokenizer, self._positions
+        session.join()
+
+    def embed_passages(self, texts: Sequence[str]) -> Floats:
+        """Embed passages: float32 ``(n, 384)``."""
+        return self._embed(["passage: " + text for text in texts])
+
+    def embed_query(self, text: str) -> Floats:
+        """Embed a question: float32 ``(384,)``."""
+        vector: Floats = self._embed(["query: " + text])[0]
+        return vector
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Count each text's tokens, special ones left out."""
+        encodings = self._counter.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [len(encoding.ids) for encoding in encodings]
+
+    def _embed(self, texts: list[str]) -> Floats:
+        ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts)]
+        vectors = np.zeros((len(ids), self.dim), np.float32)
+        for batch in _batches([len(i) for i in ids]):
+            lengths = np.array([len(ids[i]) for i in batch], np.int32)
+            padded = np.ones((len(batch), lengths.max()), np.int64)
+            for row, i in enumerate(batch):
+                padded[row, : lengths[row]] = ids[i]
+            vectors[batch] = self._mean_of_states(padded, lengths)
+        return vectors
+
+    def _mean_of_states(self, padded: Ints, lengths: npt.NDArray[np.int32]) -> Floats:
+        words, where = np.unique(padded, return_inverse=True)
+        embeddings = self._source.word_rows(words)[where.reshape(padded.shape)] + self._positions[: padded.shape[1]]
+        (states,) = self._session.run(None, {"embeddings": embeddings, "lengths": lengths})
+        real = np.arange(padded.shape[1])[None, :] < lengths[:, None]
+        sums: Floats = (states * real[..., None]).sum(axis=1)
+        return sums / np.linalg.norm(sums, axis=1, keepdims=True)
+
+
+def _batches(lengths: list[int]) -> Iterator[list[int]]:
+    """Group indices by length, longest first, so that little is padded and a batch stays in `_BATCH_TOKENS`."""
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    start = 0
+    while start < len(order):
+        size = max(1, _BATCH_TOKENS // max(1, lengths[order[start]]))
+        yield order[start : start + size]
+        start += size
+
+
+class SentenceTransformerEmbedder:
+    """Any sentence-transformers model, on the GPU where torch finds one."""
+
+    def __init__(self, model: str, name: str | None = None) -> None:
+        self._path = model
+        self.name = name or model
+
+    @cached_property
+    def _model(self) -> Any:  # noqa: ANN401
+        try:
+            from sentence_transformers import SentenceTransformer
+
+            return SentenceTransformer(self._path)
+        except Exception as error:  # a hub that is out of reach and a broken folder raise a dozen types
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise ModelUnavailable(
+                f"cannot load the embedding model {self._path!r}: {reason}; give a folder with a "
+                f"sentence-transformers model, or use the default, --embedder {DEFAULT_EMBEDDER}"
+            ) from error
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return int(self._model.get_embedding_dimension())
+
+    @property
+    def max_tokens(self) -> int:
+        """Longest input in the model's own tokens."""
+        return int(self._model.max_seq_length or 512)
+
+    def warm_up(self) -> None:
+        """Load the model now."""
+        _ = self._model
+
+    def embed_passages(self, texts: Sequence[str]) -> Floats:
+        """Embed passages: float32 ``(n, dim)``, with the model's own prompt for documents if it has one."""
+        if not texts:
+            return np.zeros((0, self.dim), np.float32)
+        vectors = self._model.encode_document(list(texts), normalize_embeddings=True, show_progress_bar=False)
+        return np.asarray(vectors, np.float32)
+
+    def embed_query(self, text: str) -> Floats:
+        """Embed a question: float32 ``(dim,)``, with the model's own prompt for queries if it has one."""
+        vector = self._model.encode_query(text, normalize_embeddings=True, show_progress_bar=False)
+        return np.asarray(vector, np.float32)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Count each text's tokens, special ones left out."""
+        encoded = self._model.tokenizer(list(texts), add_special_tokens=False, truncation=False, verbose=False)
+        return [len(ids) for ids in encoded["input_ids"]]
+
+
+def open_embedder(name: str, say: e5.Say, *, bulk: bool = False) -> Embedder:
+    """Make the embedder called ``name``: the default, or any sentence-transformers model by name or folder.
+
+    Args:
+        name: `DEFAULT_EMBEDDER`, or what ``SentenceTransformer(...)`` takes.
+        say: receives a line when the model has to be unpacked first.
+        bulk: many texts are coming: worth starting torch for, if there is a GPU.
+
+    Raises:
+        ModelUnavailable: when the model is first used.
+    """
+    if name not in (DEFAULT_EMBEDDER, e5.MODEL_ID):
+        return SentenceTransformerEmbedder(name)
+    if bulk and _has_gpu():
+        return SentenceTransformerEmbedder(str(e5.export_sentence_transformer(say)), e5.MODEL_ID)
+    return OnnxE5(say)
+
+
+def _has_gpu() -> bool:
+    if not Path("/dev/nvidia0").exists():  # importing torch to be told no takes seconds
+        return False
+    import torch
+
+    return bool(torch.cuda.is_available())

@@ -1,0 +1,62 @@
+"""What flows through the write path. Standard library only."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Article:
+    """One cleaned article. Its text never changes under its id: a changed article is another id.
+
+    ``published`` is the article's own date, never the time of scraping, as ISO 8601 of the precision known
+    (``2017``, ``2017-06`` or ``2017-06-26``); unknown is ``None``. The same form sorts and compares as text.
+    """
+
+    id: str
+    uri: str
+    title: str
+    text: str
+    language: str  # ISO 639 code, or "und" where there are no words to tell by
+    published: str | None
+    updated: str | None
+    fetched: str  # ISO 8601 time (UTC) at which the article was read in
+    source: str  # host of a web page, or the folder's name
+    raw_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A passage before it is stored: ``article.text[start:end]``, offsets in characters."""
+
+    start: int
+    end: int
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A stored passage: ``article.text[start:end]``, offsets in characters, ``ordinal`` from 0."""
+
+    id: int
+    article_id: str
+    ordinal: int
+    start: int
+    end: int
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A filter over articles; an empty one admits all.
+
+    ``published_from`` and ``published_to`` are inclusive ISO dates of any precision (``2024``, ``2024-03``);
+    an article whose date is unknown passes neither.
+    """
+
+    published_from: str | None = None
+    published_to: str | None = None
+    languages: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Tell whether anything is filtered at all."""
+        return bool(self.published_from or self.published_to or self.languages or self.sources)
