@@ -21,7 +21,12 @@ class Source:
     uri: str
     kind: Kind
     data: bytes
-    folder: str  # where it was found, for `Article.source`
+    origin: str  # URI of the file it was read from: its own, unless that file holds many
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder that holds the file."""
+        return unquote(urlsplit(self.origin).path).rsplit("/", 2)[-2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,7 @@ def read_sources(file: Path) -> Iterator[Source | Skipped]:
         elif (size := file.stat().st_size) > LARGEST_ARTICLE:
             yield Skipped(uri, f"too large for one article: {size / 1e6:.0f} MB, the limit is {LARGEST_ARTICLE // 10**6} MB")
         else:
-            yield Source(uri, kind, file.read_bytes(), file.parent.name)
+            yield Source(uri, kind, file.read_bytes(), uri)
     except OSError as error:
         yield Skipped(uri, (error.strerror or "cannot be read").lower())
 
@@ -96,10 +101,10 @@ def _read_lines(file: Path, uri: str) -> Iterator[Source | Skipped]:
                     line = lines.readline(LARGEST_ARTICLE)
                 yield Skipped(here, f"line longer than {LARGEST_ARTICLE // 10**6} MB")
             elif line.strip():
-                yield _record(line, here, file)
+                yield _record(line, here, uri)
 
 
-def _record(line: bytes, here: str, file: Path) -> Source | Skipped:
+def _record(line: bytes, here: str, origin: str) -> Source | Skipped:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -108,7 +113,7 @@ def _record(line: bytes, here: str, file: Path) -> Source | Skipped:
     if not isinstance(record, dict) or not isinstance(record.get("text"), str):
         return Skipped(here, 'needs to be a JSON object with at least "text", best with "title", "url" and "published"')
     url = record.get("url")
-    return Source(url if isinstance(url, str) and url.strip() else here, "record", line, file.parent.name)
+    return Source(url if isinstance(url, str) and url.strip() else here, "record", line, origin)
 
 
 def readable(uri: str) -> str:

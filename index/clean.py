@@ -32,7 +32,7 @@ _BULLET = re.compile(r"^(?:[-–—•*·▪]|\d{1,2}[.)])\s+\S")
 _DEBRIS = re.compile(
     r"""^(?:
       \d{1,2}\s?\+$
-    | (?:на\s+правах\s+)?реклам[аы]\b.{0,80}$ | (?:advertisement|advertising|sponsored(?:\s+content)?|anzeige|werbung|publicidad|publicité|广告)\W*$
+    | (?:на\s+правах\s+)?реклам[аы]\b.{0,80}$ | (?:advertisement|advertising|sponsored|anzeige|werbung|publicidad|publicité|广告)\b.{0,40}$ | .{0,80}имеются\s+противопоказания.{0,80}$
     | (?:print|printable\s+version|print\s+this.*|версия\s+для\s+печати|распечатать|печать|drucken|imprimir|imprimer|打印)\W*$
     | (?:поделиться|поделитесь|рассказать\s+друзьям|share|tweet|teilen|compartir|partager|分享|facebook|twitter|telegram|whatsapp
        |vk|вконтакте|одноклассники|copy\s+link|скопировать\s+ссылку|email)\b.{0,60}$
@@ -46,7 +46,7 @@ _DEBRIS = re.compile(
     | \d+\s*(?:мин(?:ут[аы]?)?|min(?:ute)?s?)\.?\s*(?:чтения|read).{0,10}$ | \d[\d\s.,]*\s*(?:просмотр(?:ов|а)?|views?)\W*$
     | (?:теги?|метки|tags?|ключевые\s+слова|schlagwörter|etiquetas|标签|关键词)\s*[::].{0,200}$
     | (?:источник|source|quelle|fuente|来源)\s*[::].{0,100}$
-    | (?:подпис(?:ывайтесь|аться|ка|ывайся|ишитесь)|следите\s+за|subscribe|sign\s+up|follow\s+us|newsletter|get\s+the\s+latest|abonnieren|suscríbete
+    | (?:подпи(?:шитесь|сывайтесь|саться|ска|сывайся)|следите\s+за|subscribe|sign\s+up|follow\s+us|newsletter|get\s+the\s+latest|abonnieren|suscríbete
        |suscribirse|关注我们|订阅)\b.{0,200}$
     | (?:при\s+(?:полном\s+или\s+частичном\s+)?(?:использовании|перепечатке|цитировании)\b).{0,250}$
     | (?:нашли\s+(?:ошибку|опечатку)|выделите|если\s+вы\s+(?:нашли|заметили)\s+ошибку).{0,200}$
@@ -220,7 +220,9 @@ def _from_html(source: Source) -> _Parts:
     if not isinstance(found, Document) or not (found.text or "").strip():
         raise NotAnArticle("no article text found on the page")
     site = (found.hostname or "").removeprefix("www.")
-    return _Parts(normalise(found.title or ""), normalise(found.text), dates.parse_iso(found.date), site=site)
+    title = normalise(found.title or "").replace("\n", " ")
+    lines = [line for line in normalise(found.text).split("\n") if line != title]
+    return _Parts(title, _joined(lines), dates.parse_iso(found.date), site=site)
 
 
 def _from_record(source: Source) -> _Parts:
@@ -253,14 +255,20 @@ def article_of_lines(text: str, title: str = "", published: str | None = None) -
     body = [line for line in body if line != title]
     while body and not body[0]:
         body = body[1:]
-    near = [(i, d) for i, d in dated if i <= keep[0] + 2 or (i < len(lines) and dates.is_labelled(lines[i]))]
-    own = [(i, d) for i, d in near if not dates.is_update_line(lines[i])]
-    updates = [d for i, d in near if dates.is_update_line(lines[i])]
-    if published is None and own:
-        published = own[-1][1] if not any(dates.is_labelled(lines[i]) for i, _ in own) else next(
-            d for i, d in own if dates.is_labelled(lines[i])
-        )  # fmt: skip
+    if published is None:
+        published = _published(lines, dated, keep[0])
+    updates = [d for i, d in dated if dates.is_update_line(lines[i])]
     return _Parts(title, _joined(body), published, updates[-1] if updates else None)
+
+
+def _published(lines: list[str], dated: list[tuple[int, str]], body: int) -> str | None:
+    """Choose the date right above the body (or in its first lines); else one that calls itself that of publication."""
+    own = [(i, d) for i, d in dated if not dates.is_update_line(lines[i])]
+    above = [(i, d) for i, d in own if i <= body + 2]
+    labelled = [d for i, d in above or own if dates.is_labelled(lines[i])]
+    if labelled:
+        return labelled[0]
+    return above[-1][1] if above else None
 
 
 def _body_lines(lines: list[str], language: str) -> list[int]:

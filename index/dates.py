@@ -20,7 +20,7 @@ _DATE = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _PUBLISHED = re.compile(
-    r"опубликован|дата публикации|размещено|published|posted|veröffentlicht|publicado|publié|发布|發布|时间|時間|日期", re.IGNORECASE
+    r"опубликован|дата публикации|размещено|published|posted|veröffentlicht|publicado|publié|发布(?:时间|日期|于)|發布(?:時間|日期)", re.IGNORECASE
 )
 _UPDATED = re.compile(r"обновлен|изменен|updated|modified|aktualisiert|actualizado|mis à jour|更新", re.IGNORECASE)
 _LONGEST_DATE_LINE = 90
