@@ -23,7 +23,7 @@ from index import dense, e5
 from index.chunk import chunk, passage_input
 from index.dense import DenseIndex
 from index.embed import DEFAULT_EMBEDDER, Embedder, open_embedder
-from index.errors import BadRequest, EmbedderMismatch, IndexBroken, IndexLocked, IndexMissing
+from index.errors import EmbedderMismatch, IndexBroken, IndexLocked, IndexMissing
 from index.language import terms
 from index.lexical import LexicalIndex
 from index.store import Revision, Store, vector_key
@@ -262,6 +262,10 @@ class ArticleIndex:
         """Give all articles, one at a time."""
         return self._store.articles()
 
+    def is_empty(self) -> bool:
+        """Tell whether there is no article yet."""
+        return next(self._store.articles(), None) is None
+
     def status(self) -> Status:
         """Sum up what the index holds."""
         counts = self._store.counts()
@@ -366,13 +370,3 @@ class ArticleIndex:
             for path in self.folder.glob("dense-*"):
                 if path != target:
                     path.unlink(missing_ok=True)
-
-
-def require_articles(index: ArticleIndex) -> None:
-    """Refuse to answer from an empty index.
-
-    Raises:
-        BadRequest: the index holds nothing yet.
-    """
-    if not index.status().articles:
-        raise BadRequest(f"the index in {index.folder} is empty: rag add PATH… --index {index.folder}")

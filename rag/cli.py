@@ -1,0 +1,402 @@
+"""The command line: rag add | remove | status | check | reembed | search | ask | show."""
+
+import argparse
+import json
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from index.errors import BadRequest, RagError
+from rag.settings import Settings, load_settings
+
+if TYPE_CHECKING:  # the commands import what they need: --help and errors come at once
+    from index.article_index import ArticleIndex
+    from index.build import Progress, Report
+    from index.types import Where
+    from rag.assistant import Assistant
+    from rag.types import Answer, Hit
+
+USAGE_ERROR = 2
+_WIDTH = 100
+_SHOWN = 20  # skipped inputs in a summary
+_EXAMPLES = """\
+examples:
+  rag add news/ report.txt            index files and folders; again, it takes in only what changed
+  rag ask "Who signed the agreement?" a cited answer, in any language
+  rag ask --batch questions.jsonl     many questions, one JSON answer a line
+  rag search "agreement" -k 5         the passages alone
+
+The index is the folder ./rag-index, or what --index, RAG_INDEX or "index" in rag.toml says.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 for success (an abstention is one), 1 for problems found, 2 for what could not be done."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.run is None:
+        parser.print_help()
+        return USAGE_ERROR
+    try:
+        settings = load_settings()
+        if options.index:
+            settings = replace(settings, index=Path(options.index))
+        status: int = options.run(options, settings)
+        sys.stdout.flush()
+        return status
+    except RagError as error:
+        print(f"rag: {error}", file=sys.stderr)
+        return USAGE_ERROR
+    except KeyboardInterrupt:
+        print("rag: stopped; what was reported as done is kept", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rag",
+        description="Ask questions of your own articles: cited answers, in any language, with no LLM and no network.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    def command(name: str, run: Callable[[Any, Settings], int], text: str, more: str = "") -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}. {more}".strip())
+        made.add_argument("--index", metavar="DIR", help="the index folder (default: ./rag-index)")
+        made.set_defaults(run=run)
+        return made
+
+    add = command(
+        "add",
+        _add,
+        "index files and folders",
+        "Takes .txt, .md, .html and .jsonl (one article a line: title, text, url, published). What is unchanged is not read "
+        "again; of a changed article only the changed passages are embedded.",
+    )
+    add.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    add.add_argument("--sync", action="store_true", help="also remove articles whose file has gone from these folders")
+    add.add_argument("--embedder", metavar="NAME_OR_PATH", help="sentence-transformers model for a new index (default: multilingual-e5-small)")
+
+    remove = command("remove", _remove, "remove articles", "Names them by file, folder, URL or article id.")
+    remove.add_argument("names", nargs="+", metavar="ARTICLE")
+
+    status = command("status", _status, "say what the index holds")
+    status.add_argument("--json", action="store_true", help="print one JSON object")
+
+    check = command("check", _check, "verify the index", "Exit status 1 if something is wrong.")
+    check.add_argument("--repair", action="store_true", help="remove what is damaged and build the rest anew")
+
+    reembed = command("reembed", _reembed, "make all vectors anew with another embedding model")
+    reembed.add_argument("--embedder", required=True, metavar="NAME_OR_PATH")
+
+    search = command("search", _search, "find passages")
+    search.add_argument("question", metavar="QUESTION")
+    search.add_argument("-k", type=int, default=10, help="how many passages (default: 10)")
+    _add_filters(search)
+    search.add_argument("--json", action="store_true", help="print one JSON object")
+
+    ask = command("ask", _ask, "answer a question with citations", "Quotes the articles, or says that they do not answer.")
+    ask.add_argument("question", nargs="?", metavar="QUESTION")
+    ask.add_argument("--batch", metavar="FILE.jsonl", help='questions, one {"id", "question"} a line ("-" for standard input)')
+    _add_filters(ask)
+    ask.add_argument("--json", action="store_true", help="print one JSON object")
+
+    show = command("show", _show, "print an indexed article as it is cited")
+    show.add_argument("article", metavar="ARTICLE", help="file, URL or article id")
+    return parser
+
+
+def _add_filters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--from", dest="since", metavar="DATE", help="only articles published on or after (2024, 2024-03 or 2024-03-15)")
+    parser.add_argument("--to", dest="until", metavar="DATE", help="only articles published on or before")
+    parser.add_argument("--language", action="append", default=[], metavar="CODE", help="only articles in this language (may be repeated)")
+    parser.add_argument("--source", action="append", default=[], metavar="NAME", help="only articles from this site or folder (may be repeated)")
+
+
+def _where(options: argparse.Namespace) -> "Where":
+    from index.dates import parse_iso
+    from index.types import Where
+
+    for date in (options.since, options.until):
+        if date is not None and parse_iso(date) != date:
+            raise BadRequest(f"{date!r} is not a date: write 2024, 2024-03 or 2024-03-15")
+    return Where(options.since, options.until, tuple(options.language), tuple(options.source))
+
+
+# Writing
+
+
+def _add(options: argparse.Namespace, settings: Settings) -> int:
+    from index.article_index import ArticleIndex
+    from index.build import add_articles
+
+    embedder = options.embedder or settings.embedder or None
+    index = ArticleIndex.open(settings.index, embedder, say=_say, bulk=True, create=True)
+    with _progress_bar() as show:
+        report = add_articles(index, options.paths, sync=options.sync, show=show)
+    _print_report(report)
+    status = index.status()
+    print(f"The index in {status.folder} now holds {_count(status.articles, 'article')}, {_count(status.passages, 'passage')}.")
+    return 0 if status.articles else USAGE_ERROR
+
+
+@contextmanager
+def _progress_bar() -> "Iterator[Callable[[Progress], None]]":
+    from tqdm import tqdm
+
+    with tqdm(unit="B", unit_scale=True, desc="Indexing", leave=False, dynamic_ncols=True, disable=None) as bar:
+
+        def show(progress: "Progress") -> None:
+            bar.total = progress.bytes_total
+            report = progress.report
+            bar.set_postfix_str(f"{report.added + report.updated} articles, {report.passages_embedded} passages embedded", refresh=False)
+            bar.update(progress.bytes_done - bar.n)
+
+        yield show
+
+
+def _print_report(report: "Report") -> None:
+    from index.articles import readable
+
+    parts = [f"{getattr(report, name)} {name}" for name in ("added", "updated", "unchanged", "removed") if getattr(report, name)]
+    parts += [f"{len(report.skipped)} skipped"] if report.skipped else []
+    print(f"Articles: {', '.join(parts) or 'none found'}. Passages embedded: {report.passages_embedded}.")
+    for skipped in report.skipped[:_SHOWN]:
+        print(f"  skipped {readable(skipped.uri)}: {skipped.reason}")
+    if len(report.skipped) > _SHOWN:
+        print(f"  … and {len(report.skipped) - _SHOWN} more")
+
+
+def _remove(options: argparse.Namespace, settings: Settings) -> int:
+    from index.article_index import ArticleIndex
+
+    index = ArticleIndex.open(settings.index)
+    with index.writing():
+        found = {name: _find(index, name) for name in options.names}
+        unknown = [name for name, ids in found.items() if not ids]
+        if unknown:
+            raise BadRequest(f"no article called {', '.join(unknown)} in {settings.index}; nothing was removed")
+        ids = sorted({i for ids in found.values() for i in ids})
+        index.remove(ids)
+        index.forget_unused()
+    print(f"Removed {_count(len(ids), 'article')}.")
+    return 0
+
+
+def _find(index: "ArticleIndex", name: str) -> list[str]:
+    return index.find_articles(name) or index.find_articles(Path(name).resolve().as_uri())
+
+
+def _reembed(options: argparse.Namespace, settings: Settings) -> int:
+    from tqdm import tqdm
+
+    from index.article_index import ArticleIndex
+    from index.embed import open_embedder
+
+    index = ArticleIndex.open(settings.index)
+    embedder = open_embedder(options.embedder, _say, bulk=True)
+    embedder.warm_up()
+    with index.writing(), tqdm(total=index.status().articles, unit=" articles", desc="Embedding", leave=False, disable=None) as bar:
+        index.reembed(embedder, lambda n: bar.update(n) and None)
+        index.forget_unused()
+    print(f"The index in {settings.index} now uses {embedder.name}.")
+    return 0
+
+
+# Keeping
+
+
+def _status(options: argparse.Namespace, settings: Settings) -> int:
+    from dataclasses import asdict
+
+    from index.article_index import ArticleIndex
+
+    status = ArticleIndex.open(settings.index).status()
+    if options.json:
+        print(json.dumps(asdict(status), ensure_ascii=False))
+        return 0
+    rows = {
+        "index": status.folder,
+        "articles": f"{status.articles} in {_count(status.passages, 'passage')}",
+        "languages": ", ".join(f"{name} {n}" for name, n in status.languages) or "-",
+        "sources": ", ".join(f"{name} {n}" for name, n in status.sources[:10]) + (" …" if len(status.sources) > 10 else "") or "-",
+        "published": f"{status.earliest or '-'} to {status.latest or '-'}; {status.undated} of unknown date",
+        "embedder": status.embedder,
+        "on disk": f"{status.bytes / 1e6:.1f} MB",
+    }
+    for name, value in rows.items():
+        print(f"{name:<10} {value}")
+    return 0
+
+
+def _check(options: argparse.Namespace, settings: Settings) -> int:
+    from index.article_index import ArticleIndex
+    from index.articles import readable
+
+    index = ArticleIndex.open(settings.index)
+    problems = index.check()
+    for problem in problems:
+        print(problem)
+    if problems and options.repair:
+        with index.writing():
+            lost = index.repair()
+        for uri in lost:
+            print(f"removed {readable(uri)}: add it again")
+        problems = index.check()
+        print("Repaired." if not problems else f"Not repaired: {'; '.join(problems)}. Add the articles anew into another folder.")
+    elif problems:
+        print(f"Repair it with: rag check --repair --index {settings.index}")
+    else:
+        status = index.status()
+        print(f"The index is whole: {_count(status.articles, 'article')}, {_count(status.passages, 'passage')}.")
+    return 1 if problems else 0
+
+
+def _show(options: argparse.Namespace, settings: Settings) -> int:
+    from index.article_index import ArticleIndex
+    from index.articles import readable
+
+    index = ArticleIndex.open(settings.index)
+    ids = _find(index, options.article)
+    if not ids:
+        raise BadRequest(f"no article called {options.article} in {settings.index}")
+    for article_id in ids:
+        article = index.article(article_id)
+        if article is not None:
+            print(f"{article.title}\n{article.published or 'date unknown'} · {article.language} · {readable(article.uri)} · {article.id}\n")
+            print(article.text + "\n")
+    return 0
+
+
+# Reading
+
+
+def _open_assistant(settings: Settings) -> "Assistant":
+    from rag.assistant import Assistant
+
+    return Assistant.open(settings=settings, say=_say)
+
+
+def _search(options: argparse.Namespace, settings: Settings) -> int:
+    where = _where(options)
+    hits = _open_assistant(settings).retrieve(options.question, options.k, where)
+    if options.json:
+        print(json.dumps({"question": options.question, "hits": [_hit_record(hit) for hit in hits]}, ensure_ascii=False))
+        return 0
+    for hit in hits:
+        print(f"{hit.rank:>2}. {hit.article.title} ({_origin(hit.article.published, hit.article.uri)})  score {hit.score:.3f}")
+        print(textwrap.fill(hit.text, _WIDTH, initial_indent="    ", subsequent_indent="    ") + "\n")
+    if not hits:
+        print("Nothing found.")
+    return 0
+
+
+def _ask(options: argparse.Namespace, settings: Settings) -> int:
+    if (options.question is None) == (options.batch is None):
+        raise BadRequest('give a question, as in: rag ask "Who signed the agreement?", or --batch FILE.jsonl')
+    where = _where(options)
+    if options.batch is not None:
+        return _ask_batch(options.batch, where, settings)
+    if not any(map(str.isalnum, options.question)):
+        raise BadRequest("the question is empty: ask something in words, in any language")
+    answer = _open_assistant(settings).ask(options.question, where)
+    if options.json:
+        print(json.dumps(_answer_record(answer), ensure_ascii=False))
+    else:
+        _print_answer(answer)
+    return 0
+
+
+def _ask_batch(name: str, where: "Where", settings: Settings) -> int:
+    """Answer one question a line; a line that cannot be answered gives an object with an ``error``."""
+    try:
+        lines = sys.stdin if name == "-" else Path(name).open(encoding="utf-8", errors="replace")  # noqa: SIM115
+    except OSError as error:
+        raise BadRequest(f"cannot read {name}: {error.strerror or error}") from error
+    assistant = _open_assistant(settings)
+    failed = 0
+    with lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                record = _batch_record(line, f"{name}, line {number}", assistant, where)
+                failed += "error" in record
+                print(json.dumps(record, ensure_ascii=False), flush=True)
+    if failed:
+        print(f"rag: {_count(failed, 'line')} of {name} could not be answered; see their \"error\"", file=sys.stderr)
+    return USAGE_ERROR if failed else 0
+
+
+def _batch_record(line: str, here: str, assistant: "Assistant", where: "Where") -> dict[str, Any]:
+    try:
+        asked = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return {"id": None, "error": f"{here}: not JSON ({getattr(error, 'msg', error)})"}
+    if not isinstance(asked, dict) or not isinstance(asked.get("question"), str):
+        return {"id": asked.get("id") if isinstance(asked, dict) else None, "error": f'{here}: needs {{"id", "question"}}'}
+    try:
+        return {"id": asked.get("id"), **_answer_record(assistant.ask(asked["question"], where))}
+    except BadRequest as error:
+        return {"id": asked.get("id"), "error": f"{here}: {error}"}
+
+
+def _answer_record(answer: "Answer") -> dict[str, Any]:
+    """Give the JSON object of ``rag ask --json``. Other programs rely on its fields."""
+    from dataclasses import asdict
+
+    return {
+        "question": answer.question,
+        "text": answer.text,
+        "status": answer.status,
+        "confidence": round(answer.confidence, 4),
+        "citations": [asdict(citation) for citation in answer.citations],
+        "hits": [_hit_record(hit) for hit in answer.hits],
+        "timings": answer.timings,
+    }
+
+
+def _hit_record(hit: "Hit") -> dict[str, Any]:
+    article = hit.article
+    return {"article_id": article.id, "title": article.title, "uri": article.uri, "score": round(hit.score, 4), "text": hit.text}
+
+
+def _print_answer(answer: "Answer") -> None:
+    print(textwrap.fill(answer.text, _WIDTH, replace_whitespace=False) + "\n")
+    if answer.citations:
+        foreign = {c.language for c in answer.citations} - {answer.language}
+        note = f", in the language of the source ({', '.join(sorted(foreign))})" if foreign else ""
+        print(f"Sources (confidence {answer.confidence:.0%}; quoted word for word{note}):")
+        for citation in answer.citations:
+            print(f"  [{citation.marker}] {citation.title}")
+            print(f"      {_origin(citation.published, citation.uri)}, characters {citation.start}-{citation.end}")
+    elif answer.hits:
+        print("Closest, but not an answer:")
+        for hit in answer.hits[:3]:
+            print(f"  - {hit.article.title} ({_origin(hit.article.published, hit.article.uri)})")
+    else:
+        print("No article passes the filters.")
+
+
+def _origin(published: str | None, uri: str) -> str:
+    from index.articles import readable
+
+    return f"{published or 'date unknown'}, {readable(uri)}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+

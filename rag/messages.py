@@ -1,0 +1,23 @@
+"""What the assistant itself says, in the question's language; English where a language is not among these."""
+
+_NO_ANSWER = {
+    "en": "The articles do not answer this question.",
+    "ru": "В статьях нет ответа на этот вопрос.",
+    "uk": "У статтях немає відповіді на це запитання.",
+    "de": "Die Artikel beantworten diese Frage nicht.",
+    "es": "Los artículos no responden a esta pregunta.",
+    "fr": "Les articles ne répondent pas à cette question.",
+    "it": "Gli articoli non rispondono a questa domanda.",
+    "pt": "Os artigos não respondem a esta pergunta.",
+    "pl": "Artykuły nie odpowiadają na to pytanie.",
+    "tr": "Makaleler bu soruyu yanıtlamıyor.",
+    "zh": "这些文章没有回答这个问题。",
+    "ja": "記事にはこの質問への答えがありません。",
+    "ko": "기사에는 이 질문에 대한 답이 없습니다.",
+    "ar": "لا تجيب المقالات عن هذا السؤال.",
+}
+
+
+def no_answer(language: str) -> str:
+    """Say that the articles do not hold an answer."""
+    return _NO_ANSWER.get(language, _NO_ANSWER["en"])

@@ -1,0 +1,1 @@
+"""Readers: what turns found passages into quotes that answer, with no LLM."""

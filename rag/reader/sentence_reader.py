@@ -1,0 +1,133 @@
+"""A reader without a model of its own: it quotes the sentences that the embedder and their wording speak for."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from index.embed import Embedder
+from index.language import sentence_spans, terms
+from rag.reader.evidence import has_what_is_asked, names_and_numbers, share_of_names
+from rag.types import Citation, Draft, Hit, Question
+
+_PASSAGES = 5  # of the hits, from the best on, whose sentences are looked at
+_SENTENCES = 10  # of them are embedded: each costs as much as a question
+_MOST_QUOTES = 3
+_CLOSE = 0.15  # in probability to the best: quoted beside it
+FEATURES = ("cosine_sentence", "cosine_passage", "cosine_lead", "coverage", "overlap", "names", "kind", "same_language", "rank")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A sentence of a hit, by offsets in the hit's article."""
+
+    hit: Hit
+    start: int
+    end: int
+
+    @property
+    def text(self) -> str:
+        """The sentence."""
+        return self.hit.article.text[self.start : self.end]
+
+
+class SentenceReader:
+    """Quotes up to three sentences, each from another article, or abstains.
+
+    Each sentence has a probability of holding the answer: logistic regression over `FEATURES`, fitted by
+    ``eval/fit_sentence_reader.py`` on public question-answer pairs that no reported figure uses.
+    """
+
+    def __init__(self, embedder: Embedder, min_confidence: float) -> None:
+        """Read with ``embedder``, the index's own; abstain below ``min_confidence`` (0..1)."""
+        self._embedder = embedder
+        self._min_confidence = min_confidence
+
+    def read(self, question: Question, hits: list[Hit]) -> Draft:
+        """Quote what answers the question, best first, or give a draft without citations."""
+        candidates = choose_candidates(question, hits)
+        if not candidates:
+            return Draft((), (), 0.0)
+        chances = [probability(row) for row in features(question, hits, candidates, self._embedder)]
+        order = sorted(range(len(candidates)), key=lambda i: -chances[i])
+        best = chances[order[0]]
+        if best < self._min_confidence:
+            return Draft((), (), best)
+        quoted: list[Candidate] = []
+        for i in order:
+            close = chances[i] >= max(self._min_confidence, best - _CLOSE)
+            if close and len(quoted) < _MOST_QUOTES and all(c.hit.article.id != candidates[i].hit.article.id for c in quoted):
+                quoted.append(candidates[i])
+        citations = tuple(_cite(marker, candidate) for marker, candidate in enumerate(quoted, 1))
+        return Draft(tuple(f"{c.quote} [{c.marker}]" for c in citations), citations, best)
+
+
+def choose_candidates(question: Question, hits: Sequence[Hit]) -> list[Candidate]:
+    """Choose the sentences worth embedding: of the best passages, those nearest to the question in wording and place."""
+    asked = set(terms(question.text, question.language))
+    names, numbers = names_and_numbers(question.text)
+    scored: list[tuple[float, Candidate]] = []
+    for hit in hits[:_PASSAGES]:
+        article, passage = hit.article, hit.passage
+        for start, end in sentence_spans(hit.text, passage.language):
+            candidate = Candidate(hit, passage.start + start, passage.start + end)
+            own = set(terms(candidate.text, passage.language))
+            wording = len(asked & own) / max(1, len(asked))
+            named = share_of_names(names, numbers, candidate.text) + 0.5 * share_of_names(names, numbers, article.title)
+            kind = has_what_is_asked(question.text, candidate.text)
+            scored.append((wording + 0.3 * named + 0.3 * kind - 0.15 * (hit.rank - 1), candidate))
+    scored.sort(key=lambda pair: -pair[0])
+    return [candidate for _, candidate in scored[:_SENTENCES]]
+
+
+def features(question: Question, hits: Sequence[Hit], candidates: Sequence[Candidate], embedder: Embedder) -> list[list[float]]:
+    """Give one row of `FEATURES` for each candidate."""
+    vectors = embedder.embed_passages([c.text for c in candidates])
+    asked = set(terms(question.text, question.language))
+    names, numbers = names_and_numbers(question.text)
+    others = [hit.dense for hit in hits[3:]] or [hit.dense for hit in hits]
+    usual = float(np.mean(others))
+    rows = []
+    for candidate, vector in zip(candidates, vectors, strict=True):
+        hit = candidate.hit
+        around = f"{hit.article.title}\n{hit.text}"
+        own = set(terms(candidate.text, hit.passage.language))
+        rows.append(
+            [
+                float(vector @ question.vector),
+                hit.dense,
+                hit.dense - usual,
+                hit.coverage,
+                len(asked & own) / max(1, len(asked)),
+                share_of_names(names, numbers, around),
+                has_what_is_asked(question.text, candidate.text),
+                float(hit.passage.language == question.language),
+                1 / hit.rank,
+            ]
+        )
+    return rows
+
+
+_WEIGHTS = (1.0,) * len(FEATURES)
+_INTERCEPT = 0.0
+
+
+def probability(row: Sequence[float]) -> float:
+    """Give the probability (0..1) that a sentence with these features holds the answer."""
+    return 1 / (1 + math.exp(-(_INTERCEPT + sum(w * x for w, x in zip(_WEIGHTS, row, strict=True)))))
+
+
+def _cite(marker: int, candidate: Candidate) -> Citation:
+    article = candidate.hit.article
+    return Citation(
+        marker=marker,
+        article_id=article.id,
+        title=article.title,
+        uri=article.uri,
+        published=article.published,
+        language=candidate.hit.passage.language,
+        start=candidate.start,
+        end=candidate.end,
+        quote=candidate.text,
+    )

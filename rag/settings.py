@@ -1,0 +1,78 @@
+"""One frozen settings object: defaults, then a TOML file, then the environment."""
+
+import os
+import tomllib
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from index.errors import BadRequest
+
+_FILE = "rag.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to search and answer. Every field can stand in ``rag.toml`` and, as ``RAG_<FIELD>``, in the environment.
+
+    Attributes:
+        index: the index folder.
+        embedder: the embedding model of a new index, and the one an existing index must have; empty for whichever it has.
+        passages: how many passages are read for an answer, 1..100.
+        per_article: how many of them may come from one article, 1..100.
+        min_confidence: below this probability (0..1) that the quotes hold the answer, the assistant abstains.
+    """
+
+    index: Path = Path("rag-index")
+    embedder: str = ""
+    passages: int = 8
+    per_article: int = 3
+    min_confidence: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check ranges.
+
+        Raises:
+            BadRequest: a value is out of its range.
+        """
+        for name, low, high in (("passages", 1, 100), ("per_article", 1, 100), ("min_confidence", 0, 1)):
+            if not low <= getattr(self, name) <= high:
+                raise BadRequest(f"setting {name} is {getattr(self, name)}; it has to be between {low} and {high}")
+
+
+def load_settings(folder: Path = Path()) -> Settings:
+    """Read ``$RAG_SETTINGS`` or ``rag.toml`` in ``folder``, if there is one, and the environment.
+
+    Raises:
+        BadRequest: the file is no TOML, a key is unknown, or a value is of the wrong type or range.
+    """
+    path = Path(os.environ.get("RAG_SETTINGS") or folder / _FILE)
+    settings = Settings()
+    if path.is_file():
+        try:
+            table = tomllib.loads(path.read_text("utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise BadRequest(f"{path} is not valid TOML: {error}") from error
+        settings = _with_values(settings, table, str(path))
+    elif os.environ.get("RAG_SETTINGS"):
+        raise BadRequest(f"the settings file {path} (from RAG_SETTINGS) does not exist")
+    named = {f"RAG_{field.name.upper()}": field.name for field in fields(Settings)}
+    return _with_values(settings, {named[v]: os.environ[v] for v in named if os.environ.get(v)}, "the environment")
+
+
+def _with_values(settings: Settings, values: dict[str, Any], where: str) -> Settings:
+    known = {field.name for field in fields(Settings)}
+    for name in values:
+        if name not in known:
+            raise BadRequest(f"unknown setting {name!r} in {where}; known: {', '.join(sorted(known))}")
+    converted = {}
+    for name, value in values.items():
+        kind = type(getattr(settings, name))
+        kind = Path if issubclass(kind, Path) else kind
+        try:
+            if isinstance(value, bool | list | dict):
+                raise ValueError
+            converted[name] = kind(value)
+        except (TypeError, ValueError) as error:
+            raise BadRequest(f"setting {name} in {where} is {value!r}, which is not of type {kind.__name__}") from error
+    return replace(settings, **converted)

@@ -1,0 +1,98 @@
+"""What flows through the read path."""
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from index.types import Article, Passage
+
+Floats = npt.NDArray[np.float32]
+AnswerStatus = Literal["answered", "partial", "abstained"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """A question as it is searched for: its text, its language (ISO 639) and its embedding, ``(dim,)``."""
+
+    text: str
+    language: str
+    vector: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage that was found.
+
+    ``score`` orders the hits of one question: ``dense``, the cosine of question and passage (-1..1), raised by what
+    ``coverage`` adds, the share of the question's wording that the passage has (0..1).
+    """
+
+    passage: Passage
+    article: Article
+    score: float
+    rank: int
+    dense: float
+    coverage: float
+
+    @property
+    def text(self) -> str:
+        """The passage's text."""
+        return self.article.text[self.passage.start : self.passage.end]
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A verbatim quote: always ``quote == article.text[start:end]``; offsets in characters."""
+
+    marker: int
+    article_id: str
+    title: str
+    uri: str
+    published: str | None
+    language: str
+    start: int
+    end: int
+    quote: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a reader proposes: sentences with markers such as ``[1]``, their citations, and how likely they answer, 0..1.
+
+    A draft without citations says that the passages do not hold the answer.
+    """
+
+    sentences: tuple[str, ...]
+    citations: tuple[Citation, ...]
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer with all that it stands on."""
+
+    question: str
+    text: str
+    status: AnswerStatus
+    confidence: float  # 0..1: how likely the citations hold the answer
+    citations: tuple[Citation, ...]
+    hits: tuple[Hit, ...]
+    language: str  # of the question
+    as_of: str | None  # the latest publication date among the cited articles
+    timings: dict[str, float] = field(default_factory=dict)  # milliseconds by stage
+
+
+class Retriever(Protocol):
+    """Finds passages that bear on a question."""
+
+    def retrieve(self, question: Question, k: int) -> list[Hit]:
+        """Give up to ``k`` hits, best first."""
+
+
+class Reader(Protocol):
+    """Reads passages for the answer."""
+
+    def read(self, question: Question, hits: list[Hit]) -> Draft:
+        """Quote what answers the question, or give a draft without citations."""
