@@ -27,7 +27,7 @@ from index.errors import EmbedderMismatch, IndexBroken, IndexLocked, IndexMissin
 from index.language import terms
 from index.lexical import LexicalIndex
 from index.store import Revision, Store, vector_key
-from index.types import Article, Passage, Where
+from index.types import EVERYTHING, Article, Passage, Span, Where
 
 Floats = npt.NDArray[np.float32]
 
@@ -55,10 +55,20 @@ class Status:
     undated: int
 
 
+@dataclass(frozen=True, slots=True)
+class Chunked:
+    """An article with its passages, and the URI of the file that it was read from."""
+
+    article: Article
+    spans: Sequence[Span]
+    origin: str
+
+
 class ArticleIndex:
     """An open index. Reading is safe from many threads; writing is for one process at a time, inside `writing`."""
 
     def __init__(self, folder: Path, store: Store, embedder: Embedder) -> None:
+        """Put the parts together; `open` is the way in."""
         self.folder = folder
         self.embedder = embedder
         self._store = store
@@ -82,7 +92,13 @@ class ArticleIndex:
 
     @classmethod
     def open(
-        cls, folder: Path, embedder: str | None = None, *, say: e5.Say = log.info, bulk: bool = False, create: bool = False
+        cls,
+        folder: Path,
+        embedder: str | None = None,
+        *,
+        say: e5.Say = log.info,
+        bulk: bool = False,
+        create: bool = False,
     ) -> "ArticleIndex":
         """Open an index.
 
@@ -139,7 +155,9 @@ class ArticleIndex:
         try:
             self._writer.acquire()
         except filelock.Timeout as error:
-            raise IndexLocked(f"another process is writing to {self.folder}: wait until it has finished, then try again") from error
+            raise IndexLocked(
+                f"another process is writing to {self.folder}: wait until it has finished, then try again"
+            ) from error
         try:
             yield
         finally:
@@ -149,22 +167,17 @@ class ArticleIndex:
             finally:
                 self._writer.release()
 
-    def add(self, articles: Sequence[tuple[Article, str]]) -> int:
+    def add(self, articles: Sequence[Chunked]) -> int:
         """Store articles, each in place of the one with its URI, in one transaction; embed only passages never seen.
-
-        Args:
-            articles: each with the URI of the file that it was read from.
 
         Returns:
             How many passages had to be embedded.
         """
         revisions, inputs = [], dict[bytes, str]()
-        for article, origin in articles:
-            spans = chunk(article, self.embedder.count_tokens, self.embedder.max_tokens)
-            texts = [passage_input(article.title, article.text[s.start : s.end]) for s in spans]
-            keys = [vector_key(self.embedder.name, text) for text in texts]
-            inputs.update(zip(keys, texts, strict=True))
-            revisions.append(Revision(article, spans, keys, origin))
+        for chunked in articles:
+            texts = self._keyed_inputs(chunked.article, chunked.spans)
+            inputs.update(texts)
+            revisions.append(Revision(chunked.article, chunked.spans, [key for key, _ in texts], chunked.origin))
         made = self._embed_missing(inputs)
         self._store.write(revisions, made)
         return len(made)
@@ -182,16 +195,15 @@ class ArticleIndex:
             embedder: the other model.
             progress: called with the number of articles done since the last call.
         """
-        everything: list[tuple[str, list, list[bytes]]] = []  # type: ignore[type-arg]
+        everything: list[tuple[str, list[Span], list[bytes]]] = []
         self.embedder = embedder
         batch: dict[bytes, str] = {}
         since = 0
         for article in self._store.articles():
             spans = chunk(article, embedder.count_tokens, embedder.max_tokens)
-            texts = [passage_input(article.title, article.text[s.start : s.end]) for s in spans]
-            keys = [vector_key(embedder.name, text) for text in texts]
-            everything.append((article.id, spans, keys))
-            batch.update(zip(keys, texts, strict=True))
+            texts = self._keyed_inputs(article, spans)
+            everything.append((article.id, spans, [key for key, _ in texts]))
+            batch.update(texts)
             since += 1
             if since == _REEMBED_BATCH:
                 self._store.add_vectors(self._embed_missing(batch))
@@ -204,8 +216,14 @@ class ArticleIndex:
         self._attach()
         shutil.rmtree(old, ignore_errors=True)
 
+    def _keyed_inputs(self, article: Article, spans: Sequence[Span]) -> list[tuple[bytes, str]]:
+        """Give what is embedded for each passage, with the key that its vector is stored under."""
+        texts = [passage_input(article.title, article.text[s.start : s.end]) for s in spans]
+        return [(vector_key(self.embedder.name, text), text) for text in texts]
+
     def _embed_missing(self, inputs: dict[bytes, str]) -> list[tuple[bytes, Floats]]:
-        missing = [key for key in inputs if key in self._store.missing_vectors(inputs)]
+        unseen = self._store.missing_vectors(inputs)
+        missing = [key for key in inputs if key in unseen]
         if not missing:
             return []
         return list(zip(missing, self.embedder.embed_passages([inputs[key] for key in missing]), strict=True))
@@ -232,14 +250,16 @@ class ArticleIndex:
 
     # Reading
 
-    def search_dense(self, vector: Floats, k: int, where: Where = Where()) -> list[tuple[int, float]]:  # noqa: B008
+    def search_dense(self, vector: Floats, k: int, where: Where = EVERYTHING) -> list[tuple[int, float]]:
         """Give up to ``k`` passages nearest to ``vector``: id and cosine (-1..1), best first."""
         self._catch_up()
         among = self._store.admitted(where)[1] if where else None
         with self._lock:
             return self._dense.search(vector, k, among)
 
-    def search_lexical(self, question: str, language: str, k: int, where: Where = Where()) -> list[tuple[int, float, float]]:  # noqa: B008
+    def search_lexical(
+        self, question: str, language: str, k: int, where: Where = EVERYTHING
+    ) -> list[tuple[int, float, float]]:
         """Give up to ``k`` passages by BM25: id, score (0 and more) and coverage of the question (0..1), best first."""
         self._catch_up()
         among = self._store.admitted(where)[0] if where else None
@@ -292,7 +312,9 @@ class ArticleIndex:
         ids = self._store.passage_ids()
         for start in range(0, len(ids), 10_000):
             _, vectors = self._store.vectors(ids[start : start + 10_000])
-            off = int((np.abs(np.linalg.norm(vectors, axis=1) - 1) > 0.01).sum() + (~np.isfinite(vectors)).any(axis=1).sum())
+            off = int(
+                (np.abs(np.linalg.norm(vectors, axis=1) - 1) > 0.01).sum() + (~np.isfinite(vectors)).any(axis=1).sum()
+            )
             if off:
                 problems.append(f"{off} vectors that are not of length 1")
         with self._lock:

@@ -10,7 +10,14 @@ from urllib.parse import unquote, urlsplit
 
 Kind = Literal["text", "markdown", "html", "record"]
 
-KINDS: dict[str, Kind] = {".txt": "text", ".md": "markdown", ".markdown": "markdown", ".html": "html", ".htm": "html", ".jsonl": "record"}
+KINDS: dict[str, Kind] = {
+    ".txt": "text",
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".html": "html",
+    ".htm": "html",
+    ".jsonl": "record",
+}
 LARGEST_ARTICLE = 20_000_000  # bytes; a .jsonl file may be of any size, one line of it may not
 
 
@@ -59,7 +66,9 @@ def list_files(paths: Iterable[Path]) -> Iterator[Path | Skipped]:
                 if item.suffix.lower() in KINDS:
                     yield resolved
                 else:
-                    yield Skipped(str(item), f"unsupported type {item.suffix or '(no suffix)'}; known: {' '.join(KINDS)}")
+                    yield Skipped(
+                        str(item), f"unsupported type {item.suffix or '(no suffix)'}; known: {' '.join(KINDS)}"
+                    )
 
 
 def _walk(folder: Path) -> Iterator[Path | Skipped]:
@@ -83,7 +92,9 @@ def read_sources(file: Path) -> Iterator[Source | Skipped]:
         elif kind == "record":
             yield from _read_lines(file, uri)
         elif (size := file.stat().st_size) > LARGEST_ARTICLE:
-            yield Skipped(uri, f"too large for one article: {size / 1e6:.0f} MB, the limit is {LARGEST_ARTICLE // 10**6} MB")
+            yield Skipped(
+                uri, f"too large for one article: {size / 1e6:.0f} MB, the limit is {LARGEST_ARTICLE // 10**6} MB"
+            )
         else:
             yield Source(uri, kind, file.read_bytes(), uri)
     except OSError as error:

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from index.article_index import ArticleIndex
+from index.article_index import ArticleIndex, Chunked
 from index.articles import Skipped, Source, list_files, read_sources
+from index.chunk import chunk
 from index.clean import clean, fingerprint
-from index.errors import NotAnArticle
-from index.types import Article
+from index.errors import ModelUnavailable, NotAnArticle
 
 _BATCH_CHARACTERS = 100_000  # of text in one transaction: some 30 seconds of embedding on a slow machine
 _BATCH_ARTICLES = 64
@@ -58,7 +58,7 @@ def add_articles(
     with index.writing():
         files = list(list_files(paths))
         for batch in _batches(_changed(index, files, seen, report, show)):
-            known = sum(index.holds(article.uri) for article, _ in batch)
+            known = sum(index.holds(chunked.article.uri) for chunked in batch)
             report.passages_embedded += index.add(batch)
             report.updated += known
             report.added += len(batch) - known
@@ -71,8 +71,8 @@ def add_articles(
 
 def _changed(
     index: ArticleIndex, files: list[Path | Skipped], seen: set[str], report: Report, show: Callable[[Progress], None]
-) -> Iterator[tuple[Article, str]]:
-    """Read and clean the articles that are new or changed; count the rest."""
+) -> Iterator[Chunked]:
+    """Read, clean and chunk the articles that are new or changed; count the rest."""
     sizes = [0 if isinstance(file, Skipped) else _size(file) for file in files]
     done, total = 0, sum(sizes)
     texts: dict[str, str] = {}
@@ -80,27 +80,30 @@ def _changed(
         inside = 0
         for source in [file] if isinstance(file, Skipped) else read_sources(file):
             seen.add(source.uri)
-            article = source if isinstance(source, Skipped) else _clean_if_changed(index, source, texts)
-            if isinstance(article, Skipped):
-                report.skipped.append(article)
-            elif article is None:
+            made = source if isinstance(source, Skipped) else _chunk_if_changed(index, source, texts)
+            if isinstance(made, Skipped):
+                report.skipped.append(made)
+            elif made is None:
                 report.unchanged += 1
-            elif isinstance(source, Source):
-                yield article, source.origin
+            else:
+                yield made
             inside += 0 if isinstance(source, Skipped) else len(source.data)
             show(Progress(done + min(inside, size), total, report))
         done += size
         show(Progress(done, total, report))
 
 
-def _clean_if_changed(index: ArticleIndex, source: Source, texts: dict[str, str]) -> Article | Skipped | None:
-    """Give the article of a source, ``None`` if the index has it as it is, or why it is not indexed."""
+def _chunk_if_changed(index: ArticleIndex, source: Source, texts: dict[str, str]) -> Chunked | Skipped | None:
+    """Give the article of a source in passages, ``None`` if the index has it as it is, or why it is not indexed."""
     if index.is_unchanged(source.uri, fingerprint(source)):
         return None
     try:
         article = clean(source)
+        spans = chunk(article, index.embedder.count_tokens, index.embedder.max_tokens)
     except NotAnArticle as reason:
         return Skipped(source.uri, str(reason))
+    except ModelUnavailable:
+        raise
     except Exception as error:  # a parser that fails on hostile input must not end the run
         return Skipped(source.uri, f"cannot be parsed ({type(error).__name__}: {error})"[:200])
     twin = texts.get(article.text) or index.same_text(article.text)
@@ -109,15 +112,15 @@ def _clean_if_changed(index: ArticleIndex, source: Source, texts: dict[str, str]
     texts[article.text] = source.uri
     if len(texts) > _BATCH_ARTICLES:  # what is older is in the index by now
         del texts[next(iter(texts))]
-    return article
+    return Chunked(article, spans, source.origin)
 
 
-def _batches(articles: Iterable[tuple[Article, str]]) -> Iterator[list[tuple[Article, str]]]:
-    batch: list[tuple[Article, str]] = []
+def _batches(articles: Iterable[Chunked]) -> Iterator[list[Chunked]]:
+    batch: list[Chunked] = []
     characters = 0
-    for article, origin in articles:
-        batch.append((article, origin))
-        characters += len(article.text)
+    for chunked in articles:
+        batch.append(chunked)
+        characters += len(chunked.article.text)
         if characters >= _BATCH_CHARACTERS or len(batch) == _BATCH_ARTICLES:
             yield batch
             batch, characters = [], 0

@@ -79,7 +79,7 @@ def _sized_sentences(article: Article, count_tokens: CountTokens, room: int) -> 
 
 
 def _cut(text: str, start: int, end: int, longest: int) -> list[tuple[int, int]]:
-    """Cut ``text[start:end]`` into pieces of at most ``longest`` characters, at commas or spaces where there are any."""
+    """Cut ``text[start:end]`` into pieces of at most ``longest`` characters, at commas or spaces if there are any."""
     pieces = []
     while end - start > longest:
         breaks = [m.end() for m in _SOFT_BREAK.finditer(text, start + longest // 2, start + longest)]

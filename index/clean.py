@@ -28,52 +28,74 @@ _SPACES = re.compile(r"[ \t\u00a0\u2000-\u200a\u202f\u205f\u3000]+")
 _SENTENCE_END = re.compile(r"[.!?…。!?][\"'”»』」)\]]*\s*$")
 _BULLET = re.compile(r"^(?:[-–—•*·▪]|\d{1,2}[.)])\s+\S")
 
-# What a whole line says when it is not the article's. Each alternative is anchored at the line's start.
+# What a whole line says when it is the page's and not the article's, even if it is a sentence.
 _DEBRIS = re.compile(
     r"""^(?:
+      (?:фото|photo(?:s|graph)?|foto|image|bild|图片?|видео|video|иллюстрация|источник\s+фото|photo\s+credit|credit
+       |picture)\s*[:/|©].{0,140}$
+    | (?:©|\(c\)\s|all\s+rights\s+reserved|все\s+права\s+защищены|alle\s+rechte\s+vorbehalten
+       |todos\s+los\s+derechos|版权所有).{0,200}$
+    | (?:.{0,60}\b(?:использу(?:ет|ем)|uses?|verwende[tn]|usamos)\s+(?:файлы\s+)?cookies?\b|we\s+use\s+cookies).{0,200}$
+    | (?:подпи(?:шитесь|сывайтесь)|следите\s+за|subscribe\s+to|sign\s+up\s+(?:for|to)|follow\s+us|get\s+the\s+latest
+       |关注我们|订阅).{0,200}$
+    | при\s+(?:полном\s+или\s+частичном\s+)?(?:использовании|перепечатке|цитировании)\s+материал.{0,250}$
+    | (?:нашли\s+(?:ошибку|опечатку)|если\s+вы\s+(?:нашли|заметили)\s+(?:ошибку|опечатку)).{0,200}$
+    | (?:leave|post|add)\s+a\s+comment.{0,40}$ | .{0,80}имеются\s+противопоказания.{0,80}$
+    )""",
+    re.VERBOSE | re.IGNORECASE,
+)
+# What a short line says when it is a button, a label or a menu; a sentence may begin with the same words.
+_LABEL = re.compile(
+    r"""^(?:
       \d{1,2}\s?\+$
-    | (?:на\s+правах\s+)?реклам[аы]\b.{0,80}$ | (?:advertisement|advertising|sponsored|anzeige|werbung|publicidad|publicité|广告)\b.{0,40}$ | .{0,80}имеются\s+противопоказания.{0,80}$
-    | (?:print|printable\s+version|print\s+this.*|версия\s+для\s+печати|распечатать|печать|drucken|imprimir|imprimer|打印)\W*$
-    | (?:поделиться|поделитесь|рассказать\s+друзьям|share|tweet|teilen|compartir|partager|分享|facebook|twitter|telegram|whatsapp
-       |vk|вконтакте|одноклассники|copy\s+link|скопировать\s+ссылку|email)\b.{0,60}$
-    | (?:фото|photo(?:s|graph)?|foto|image|bild|图片?|видео|video|иллюстрация|источник\s+фото|photo\s+credit|credit|picture)\s*[:/|©].{0,140}$
-    | (?:©|\(c\)\s|copyright\b|all\s+rights\s+reserved|все\s+права\s+защищены|alle\s+rechte\s+vorbehalten|todos\s+los\s+derechos|版权所有).{0,200}$
-    | (?:.{0,60}\b(?:использует|используем|uses?|verwendet|usa(?:mos)?)\s+(?:файлы\s+)?cookies?\b|файлы\s+cookie|cookies?\b|we\s+use\s+cookies).{0,200}$
-    | (?:accept(?:\s+all)?|reject(?:\s+all)?|принять(?:\s+все)?|согласен|понятно|akzeptieren|aceptar|закрыть|close|ok)\W*$
-    | (?:\d+\s+)?(?:комментари(?:и|ев|й|я)|comments?|kommentare?|comentarios?|评论)\b\W*\d*\W*$ | (?:leave|post|add)\s+a\s+comment.{0,40}$
+    | (?:на\s+правах\s+)?реклам[аы]\b.{0,80}$
+    | (?:advertisement|advertising|sponsored|anzeige|werbung|publicidad|publicité|广告).{0,40}$
+    | (?:print|printable\s+version|print\s+this.*|версия\s+для\s+печати|распечатать|печать|drucken|imprimir|imprimer
+       |打印)\W*$
+    | (?:поделиться|поделитесь|рассказать\s+друзьям|share|tweet|teilen|compartir|partager|分享|facebook|twitter|telegram
+       |whatsapp|vk|вконтакте|одноклассники|copy\s+link|скопировать\s+ссылку|email).{0,60}$
+    | copyright.{0,200}$ | (?:файлы\s+)?cookies?\b.{0,100}$
+    | (?:accept(?:\s+all)?|reject(?:\s+all)?|принять(?:\s+все)?|согласен|понятно|akzeptieren|aceptar|закрыть
+       |close|ok)\W*$
+    | (?:\d+\s+)?(?:комментари(?:и|ев|й|я)|comments?|kommentare?|comentarios?|评论)\b\W*\d*\W*$
     | (?:оставить|добавить)\s+комментарий.{0,40}$
-    | (?:просмотр(?:ов|ы)|views?|время\s+(?:чтения|на\s+чтение)|reading\s+time|read\s+time|lesezeit|tiempo\s+de\s+lectura|阅读)\b.{0,30}$
-    | \d+\s*(?:мин(?:ут[аы]?)?|min(?:ute)?s?)\.?\s*(?:чтения|read).{0,10}$ | \d[\d\s.,]*\s*(?:просмотр(?:ов|а)?|views?)\W*$
+    | (?:просмотр(?:ов|ы)|views?|время\s+(?:чтения|на\s+чтение)|reading\s+time|read\s+time|lesezeit
+       |tiempo\s+de\s+lectura|阅读).{0,30}$
+    | \d+\s*(?:мин(?:ут[аы]?)?|min(?:ute)?s?)\.?\s*(?:чтения|read).{0,10}$
+    | \d[\d\s.,]*\s*(?:просмотр(?:ов|а)?|views?)\W*$
     | (?:теги?|метки|tags?|ключевые\s+слова|schlagwörter|etiquetas|标签|关键词)\s*[::].{0,200}$
     | (?:источник|source|quelle|fuente|来源)\s*[::].{0,100}$
-    | (?:подпи(?:шитесь|сывайтесь|саться|ска|сывайся)|следите\s+за|subscribe|sign\s+up|follow\s+us|newsletter|get\s+the\s+latest|abonnieren|suscríbete
-       |suscribirse|关注我们|订阅)\b.{0,200}$
-    | (?:при\s+(?:полном\s+или\s+частичном\s+)?(?:использовании|перепечатке|цитировании)\b).{0,250}$
-    | (?:нашли\s+(?:ошибку|опечатку)|выделите|если\s+вы\s+(?:нашли|заметили)\s+ошибку).{0,200}$
-    | (?:главная|home|menu|меню|поиск|search|войти|log\s?in|sign\s?in|регистрация|наверх|back\s+to\s+top|вверх|startseite|inicio)\W*$
-    | (?:главная|home|startseite|inicio|首页)\s*(?:[>/»|›→]).{0,150}$
+    | (?:подписаться|подписка|subscribe|sign\s+up|newsletter|abonnieren|suscríbete|suscribirse).{0,200}$
+    | (?:главная|home|menu|меню|поиск|search|войти|log\s?in|sign\s?in|регистрация|наверх|back\s+to\s+top|вверх
+       |startseite|inicio)\W*$
+    | (?:главная|home|startseite|inicio|首页)\s*[>/»|›→].{0,150}$
     )""",
     re.VERBOSE | re.IGNORECASE,
 )
 # Heads a list of other articles; what follows it, up to the next prose, is not this article.
 _RELATED = re.compile(
-    r"""^(?:(?:читайте|смотрите|читать)\s+(?:также|ещ[её])|по\s+теме|материалы\s+по\s+теме|другие\s+новости|новости\s+по\s+теме|похожие|популярное
-      |самое\s+читаемое|лента\s+новостей|последние\s+новости|ещ[её]\s+по\s+теме|see\s+also|read\s+(?:also|more|next)|related|more\s+(?:news|stories|from|on)
-      |you\s+may\s+also|recommended|most\s+(?:read|popular)|latest\s+news|top\s+stories|trending|lesen\s+sie\s+auch|mehr\s+zum\s+thema|weitere\s+(?:artikel|meldungen)
-      |das\s+könnte\s+sie|lea\s+también|te\s+puede\s+interesar|noticias\s+relacionadas|más\s+noticias|à\s+lire\s+aussi|lire\s+aussi|相关(?:阅读|新闻|文章|报道)|推荐阅读|延伸阅读)
-      \b.{0,60}$""",
+    r"""^(?:(?:читайте|смотрите|читать)\s+(?:также|ещ[её])|по\s+теме|материалы\s+по\s+теме|другие\s+новости
+      |новости\s+по\s+теме|похожие|популярное|самое\s+читаемое|лента\s+новостей|последние\s+новости|ещ[её]\s+по\s+теме
+      |see\s+also|read\s+(?:also|more|next)|related|more\s+(?:news|stories|from|on)|you\s+may\s+also|recommended
+      |most\s+(?:read|popular)|latest\s+news|top\s+stories|trending|lesen\s+sie\s+auch|mehr\s+zum\s+thema
+      |weitere\s+(?:artikel|meldungen)|das\s+könnte\s+sie|lea\s+también|te\s+puede\s+interesar|más\s+noticias
+      |noticias\s+relacionadas|(?:à\s+)?lire\s+aussi|相关(?:阅读|新闻|文章|报道)|推荐阅读|延伸阅读)\b.{0,60}$""",
     re.VERBOSE | re.IGNORECASE,
 )
 _BYLINE = re.compile(
-    r"^(?:by\s+\w|автор\w*\s*[::]|текст\s*[::]|von\s+\w+\s+\w+$|por\s+\w+\s+\w+$|作者|记者|пресс-служба|(?:source|reporter|editor|редактор|корреспондент)\b)",
+    r"^(?:by\s+\w|автор\w*\s*[::]|текст\s*[::]|von\s+\w+\s+\w+$|por\s+\w+\s+\w+$|作者|记者|пресс-служба"
+    r"|(?:source|reporter|editor|редактор|корреспондент)\b)",
     re.IGNORECASE,
 )
-_WEEKDAY_DATE = re.compile(
+_WEEKDAY = re.compile(
     r"\b(?:понедельник|вторник|среда|четверг|пятница|суббота|воскресенье|(?:mon|tues|wednes|thurs|fri|satur|sun)day"
-    r"|montag|dienstag|mittwoch|donnerstag|freitag|samstag|sonntag|lunes|martes|miércoles|jueves|viernes|sábado|domingo)\b|星期",
+    r"|montag|dienstag|mittwoch|donnerstag|freitag|samstag|sonntag|lunes|martes|miércoles|jueves|viernes|sábado"
+    r"|domingo)\b|星期",
     re.IGNORECASE,
 )
-_GAUGE = re.compile(r"[°℃℉]|[$€£₽¥]\s*\d+[.,]\d|\b(?:usd|eur|rub|cny)\b\s*[\d.,/]+|\d\s*(?:м/с|m/s|mmhg|мм\s*рт)", re.IGNORECASE)
+_GAUGE = re.compile(
+    r"[°℃℉]|[$€£₽¥]\s*\d+[.,]\d|\b(?:usd|eur|rub|cny)\b\s*[\d.,/]+|\d\s*(?:м/с|m/s|mmhg|мм\s*рт)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +147,12 @@ def decode(data: bytes) -> str:
     Raises:
         NotAnArticle: the bytes are no text.
     """
-    for mark, name in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe\0\0", "utf-32"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
+    for mark, name in (
+        (b"\xef\xbb\xbf", "utf-8-sig"),
+        (b"\xff\xfe\0\0", "utf-32"),
+        (b"\xff\xfe", "utf-16"),
+        (b"\xfe\xff", "utf-16"),
+    ):
         if data.startswith(mark):
             return data.decode(name, errors="replace")
     head = data[:4000]
@@ -148,7 +175,22 @@ def decode(data: bytes) -> str:
 def _decode_by_statistics(data: bytes) -> str:
     from charset_normalizer import from_bytes
 
-    likely = ["cp1251", "cp1252", "koi8_r", "cp866", "gb18030", "big5", "shift_jis", "euc_jp", "euc_kr", "iso8859_2", "cp1250", "cp1253", "cp1254", "cp1256"]
+    likely = [
+        "cp1251",
+        "cp1252",
+        "koi8_r",
+        "cp866",
+        "gb18030",
+        "big5",
+        "shift_jis",
+        "euc_jp",
+        "euc_kr",
+        "iso8859_2",
+        "cp1250",
+        "cp1253",
+        "cp1254",
+        "cp1256",
+    ]
     best = from_bytes(data[:50_000], cp_isolation=likely).best()
     if best is None:
         damaged = data.decode("utf-8", errors="replace")
@@ -166,7 +208,13 @@ def _is_binary(text: str) -> bool:
 def normalise(text: str) -> str:
     """Compose characters, drop control and invisible ones, and even out white space; line breaks stay."""
     text = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\u2028", "\n").replace("\u2029", "\n").replace("\f", "\n")
+    text = (
+        text.replace("\r\n", "\n")
+        .replace("\r", "\n")
+        .replace("\u2028", "\n")
+        .replace("\u2029", "\n")
+        .replace("\f", "\n")
+    )
     lines = (_SPACES.sub(" ", _CONTROL.sub("", line)).strip() for line in text.split("\n"))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
@@ -220,8 +268,8 @@ def _from_html(source: Source) -> _Parts:
     if not isinstance(found, Document) or not (found.text or "").strip():
         raise NotAnArticle("no article text found on the page")
     site = (found.hostname or "").removeprefix("www.")
-    title = normalise(found.title or "").replace("\n", " ")
-    lines = [line for line in normalise(found.text).split("\n") if line != title]
+    title = normalise(str(found.title or "")).replace("\n", " ")
+    lines = [line for line in normalise(str(found.text)).split("\n") if line != title]
     return _Parts(title, _joined(lines), dates.parse_iso(found.date), site=site)
 
 
@@ -276,7 +324,7 @@ def _body_lines(lines: list[str], language: str) -> list[int]:
     values = [_value(line, language) for line in lines]
     if not any(v > 0 for v in values):
         # No prose at all, as in a note or a list: all that is not debris, if it is worth the name of text.
-        rest = [i for i, line in enumerate(lines) if line and not _is_debris(line, language)]
+        rest = [i for i, line in enumerate(lines) if line and not _is_debris(line)]
         letters = sum(sum(map(str.isalpha, lines[i])) for i in rest)
         return _with_gaps(lines, rest) if letters >= 20 else []
     start, end = _best_run(values)
@@ -287,8 +335,8 @@ def _body_lines(lines: list[str], language: str) -> list[int]:
     skipping = False
     for i in range(start, end):
         line = lines[i]
-        if line and (_is_debris(line, language) or _RELATED.match(line)):
-            skipping = bool(_RELATED.match(line))
+        if line and (_is_debris(line) or _heads_a_list(line)):
+            skipping = _heads_a_list(line)
         elif skipping and line and values[i] <= 0:
             continue
         elif line:
@@ -311,7 +359,7 @@ def _value(line: str, language: str) -> int:
     """Score a line: prose by its length, an empty line nothing, anything else against the run it stands in."""
     if not line:
         return 0
-    if _is_debris(line, language) or _RELATED.match(line):
+    if _is_debris(line) or _heads_a_list(line):
         return -60
     if _is_prose(line):
         return min(len(line) * (3 if is_unspaced(line) else 1), 500)
@@ -327,13 +375,25 @@ def _is_prose(line: str) -> bool:
     return (words >= 5 and bool(_SENTENCE_END.search(line))) or words >= 30
 
 
-def _is_debris(line: str, language: str) -> bool:
+def _is_debris(line: str) -> bool:
+    """Tell whether a line is the page's own: a button, a label, a weather bar, a day of the week on its own."""
     if _DEBRIS.match(line):
         return True
+    if _is_sentence(line):
+        return False
     words = [w for w in re.findall(r"[^\W\d_]+", line) if len(w) > 1]
-    if len(line) <= 60 and len(words) <= 4 and _GAUGE.search(line) and not _SENTENCE_END.search(line):
-        return True
-    return len(words) <= 3 and len(line) <= 50 and bool(_WEEKDAY_DATE.search(line))
+    is_gauge = len(line) <= 60 and len(words) <= 4 and _GAUGE.search(line)
+    is_day = len(line) <= 50 and len(words) <= 3 and _WEEKDAY.search(line)
+    return bool(_LABEL.match(line) or is_gauge or is_day)
+
+
+def _heads_a_list(line: str) -> bool:
+    return bool(_RELATED.match(line)) and not _is_sentence(line)
+
+
+def _is_sentence(line: str) -> bool:
+    enough = len(line) >= 12 if is_unspaced(line) else len(line.split()) >= 4
+    return enough and bool(_SENTENCE_END.search(line))
 
 
 def _best_run(values: list[int]) -> tuple[int, int]:
@@ -351,7 +411,7 @@ def _best_run(values: list[int]) -> tuple[int, int]:
 def _before_footer(lines: list[str], values: list[int], start: int, end: int) -> int:
     """End the body at a page's tool or list of other articles, if little enough prose follows it.
 
-    «Printable version» and the like stand below an article; a sentence or two under them is the site's, not the author's.
+    «Printable version» and the like stand below an article; a sentence or two under them is the site's.
     """
     total = sum(v for v in values[start:end] if v > 0)
     for i in range(start, end):
@@ -367,7 +427,7 @@ def _title(header: list[str], body: list[str], language: str) -> str:
     """Choose the title among the lines above the body: the one repeated, or the one whose words the body uses most."""
     candidates: list[str] = []
     for line in reversed(header):
-        if not line or _is_debris(line, language) or dates.date_of_line(line, language) or _BYLINE.match(line):
+        if not line or _is_debris(line) or dates.date_of_line(line, language) or _BYLINE.match(line):
             continue
         if len(line) > 250 or not (len(line) >= 6 if is_unspaced(line) else len(line.split()) >= 2):
             if candidates:
@@ -391,7 +451,12 @@ def _opens_with_title(body: list[str]) -> bool:
     """Tell whether the body's first line is a headline with a mark of its own («Зачем городу трамвай?»)."""
     rest = [line for line in body[1:] if line]
     first = body[0]
-    return bool(rest) and len(first) <= 120 and not first.endswith((".", "。", ":", "…", "”", "»", '"')) and _is_prose(rest[0])
+    return (
+        bool(rest)
+        and len(first) <= 120
+        and not first.endswith((".", "。", ":", "…", "”", "»", '"'))
+        and _is_prose(rest[0])
+    )
 
 
 def _first_words(text: str, language: str) -> str:

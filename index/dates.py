@@ -20,7 +20,9 @@ _DATE = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _PUBLISHED = re.compile(
-    r"опубликован|дата публикации|размещено|published|posted|veröffentlicht|publicado|publié|发布(?:时间|日期|于)|發布(?:時間|日期)", re.IGNORECASE
+    r"опубликован|дата публикации|размещено|published|posted|veröffentlicht|publicado|publié"
+    r"|发布(?:时间|日期|于)|發布(?:時間|日期)",
+    re.IGNORECASE,
 )
 _UPDATED = re.compile(r"обновлен|изменен|updated|modified|aktualisiert|actualizado|mis à jour|更新", re.IGNORECASE)
 _LONGEST_DATE_LINE = 90
@@ -89,7 +91,28 @@ def _parse_words(text: str, language: str, numbers: list[int]) -> str | None:
     return _checked(found.year, found.month, found.day) if found else None
 
 
-_PARSED_LANGUAGES = {"en", "ru", "de", "es", "fr", "it", "pt", "nl", "pl", "uk", "be", "bg", "cs", "sv", "da", "fi", "tr", "ro", "hu", "id"}
+_PARSED_LANGUAGES = {
+    "en",
+    "ru",
+    "de",
+    "es",
+    "fr",
+    "it",
+    "pt",
+    "nl",
+    "pl",
+    "uk",
+    "be",
+    "bg",
+    "cs",
+    "sv",
+    "da",
+    "fi",
+    "tr",
+    "ro",
+    "hu",
+    "id",
+}
 
 
 def _checked(year: int, month: int | None, day: int | None) -> str | None:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import faiss
+import faiss as _faiss
 import numpy as np
 import numpy.typing as npt
+
+faiss: Any = _faiss  # its type information lags behind what it takes
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -29,6 +31,7 @@ class DenseIndex:
     """
 
     def __init__(self, dim: int, give_vectors: GiveVectors, exact_limit: int = EXACT_LIMIT) -> None:
+        """Start empty; ``give_vectors`` gives the stored vectors of passage ids (ascending), ``(n, dim)``."""
         self._dim = dim
         self._give_vectors = give_vectors
         self._exact_limit = exact_limit

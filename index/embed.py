@@ -61,6 +61,7 @@ class OnnxE5:
     max_tokens = 512
 
     def __init__(self, say: e5.Say) -> None:
+        """Load nothing yet; ``say`` will receive a line if the model has to be unpacked first."""
         self._say = say
 
     @cached_property
@@ -143,7 +144,8 @@ class OnnxE5:
         (states,) = self._session.run(None, {"embeddings": embeddings, "lengths": lengths})
         real = np.arange(padded.shape[1])[None, :] < lengths[:, None]
         sums: Floats = (states * real[..., None]).sum(axis=1)
-        return sums / np.linalg.norm(sums, axis=1, keepdims=True)
+        sums /= np.linalg.norm(sums, axis=1, keepdims=True)
+        return sums
 
 
 def _batches(lengths: list[int]) -> Iterator[list[int]]:
@@ -160,6 +162,7 @@ class SentenceTransformerEmbedder:
     """Any sentence-transformers model, on the GPU where torch finds one."""
 
     def __init__(self, model: str, name: str | None = None) -> None:
+        """Load nothing yet; ``model`` is a folder or a name, ``name`` its identity if that is another."""
         self._path = model
         self.name = name or model
 

@@ -9,7 +9,9 @@ UNKNOWN = "und"
 
 _CYRILLIC = re.compile(r"[Ѐ-ӿ]")
 _LATIN = re.compile(r"[A-Za-zÀ-ɏ]")
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+_UNSPACED = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
 _WORD = re.compile(r"\w+(?:[.,]\d+)*", re.UNICODE)
 _UNSPACED_RUN = re.compile(f"(?:{_UNSPACED.pattern})+")
 
@@ -82,7 +84,8 @@ def _icu_spans(line: str, language: str) -> Iterator[tuple[int, int]]:
 
     locale = "en" if language == UNKNOWN else language
     begin = 0
-    for _, end in SentenceBreaker(line, f"{locale}@ss=standard").segments():
+    ends = [end for _, end in SentenceBreaker(line, f"{locale}@ss=standard").segments()]
+    for end in _in_characters(line, ends):
         if end < len(line) and (
             line[end].islower()
             or _ABBREVIATION.search(line, begin, end)
@@ -93,6 +96,18 @@ def _icu_spans(line: str, language: str) -> Iterator[tuple[int, int]]:
         begin = end
     if begin < len(line):
         yield begin, len(line)
+
+
+def _in_characters(line: str, offsets: list[int]) -> list[int]:
+    """Turn ICU's offsets, which count UTF-16 units, into characters: they differ after an emoji."""
+    if line.isascii() or max(line) <= "\uffff":
+        return offsets
+    starts = {0: 0}
+    units = 0
+    for n, character in enumerate(line, 1):
+        units += 1 if character <= "\uffff" else 2
+        starts[units] = n
+    return [starts[offset] for offset in offsets]
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:

@@ -22,6 +22,7 @@ class LexicalIndex:
     """
 
     def __init__(self, folder: Path, identity: str) -> None:
+        """Open the index of that identity inside ``folder``, or start an empty one."""
         self._folder = folder / f"lexical-{identity}"
         self._schema = _schema()
         try:
@@ -74,7 +75,9 @@ class LexicalIndex:
         writer.wait_merging_threads()
         self._index.reload()
 
-    def search(self, question: str, language: str, k: int, among: Sequence[int] | None = None) -> list[tuple[int, float, float]]:
+    def search(
+        self, question: str, language: str, k: int, among: Sequence[int] | None = None
+    ) -> list[tuple[int, float, float]]:
         """Give up to ``k`` passages, best first: id, BM25 score (0 and more), and coverage of the question (0..1).
 
         Coverage is the score divided by the highest that a passage could reach: that of one in which every term of
@@ -97,10 +100,14 @@ class LexicalIndex:
         known = [word for word in words if searcher.doc_freq("terms", word)]
         if not known:
             return []
-        clauses = [(tantivy.Occur.Should, tantivy.Query.term_query(self._schema, "terms", word, "freq")) for word in known]
+        clauses = [
+            (tantivy.Occur.Should, tantivy.Query.term_query(self._schema, "terms", word, "freq")) for word in known
+        ]
         query = tantivy.Query.boolean_query(clauses)
         if among is not None:
-            admitted = tantivy.Query.const_score_query(tantivy.Query.term_set_query(self._schema, "article", list(among)), 0.0)
+            admitted = tantivy.Query.const_score_query(
+                tantivy.Query.term_set_query(self._schema, "article", list(among)), 0.0
+            )
             query = tantivy.Query.boolean_query([(tantivy.Occur.Must, query), (tantivy.Occur.Must, admitted)])
         highest = sum(weights.values()) * (_K1 + 1)
         found = []

@@ -43,6 +43,15 @@ CREATE TABLE removed (passage_id INTEGER PRIMARY KEY, generation INTEGER NOT NUL
 """
 _ARTICLE = "id, uri, title, text, language, published, updated, fetched, source, raw_sha256"
 _PASSAGE = "id, article_id, ordinal, start, stop, language"
+_VECTOR_BYTES = "2 * (SELECT value FROM meta WHERE key = 'dim')"
+_BEYOND = "(p.start < 0 OR p.stop <= p.start OR p.stop > length(a.text))"
+_PROBLEMS = {
+    "passages without an article": "passages WHERE article_id NOT IN (SELECT id FROM articles)",
+    "passages without a vector": "passages WHERE vector_key NOT IN (SELECT key FROM vectors)",
+    "articles without passages": "articles WHERE id NOT IN (SELECT article_id FROM passages)",
+    "passages that reach beyond their article": f"passages p JOIN articles a ON a.id = p.article_id WHERE {_BEYOND}",
+    "vectors of a wrong size": f"vectors WHERE length(vector) <> {_VECTOR_BYTES}",
+}
 _MANY = 500  # values bound in one statement
 T = TypeVar("T")
 
@@ -79,7 +88,9 @@ class Store:
         with self._reading():
             version = self.meta("version")
         if version != _VERSION:
-            raise IndexBroken(f"{path} is an index of version {version}; this program reads version {_VERSION}: add the articles anew")
+            raise IndexBroken(
+                f"{path} is an index of version {version}; this program reads version {_VERSION}: add the articles anew"
+            )
 
     @staticmethod
     def create(path: Path, embedder: str, dim: int) -> None:
@@ -88,7 +99,13 @@ class Store:
         scratch.unlink(missing_ok=True)
         connection = sqlite3.connect(scratch)
         connection.executescript(_SCHEMA)
-        values = {"version": _VERSION, "identity": uuid.uuid4().hex[:8], "embedder": embedder, "dim": str(dim), "generation": "0"}
+        values = {
+            "version": _VERSION,
+            "identity": uuid.uuid4().hex[:8],
+            "embedder": embedder,
+            "dim": str(dim),
+            "generation": "0",
+        }
         connection.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
         connection.commit()
         connection.close()
@@ -110,7 +127,9 @@ class Store:
         try:
             yield self._connection
         except sqlite3.DatabaseError as error:
-            raise IndexBroken(f"cannot read {self._path}: {error}; rag check --index {self._path.parent} tells more") from error
+            raise IndexBroken(
+                f"cannot read {self._path}: {error}; rag check --index {self._path.parent} tells more"
+            ) from error
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -150,9 +169,27 @@ class Store:
             generation = _next_generation(connection)
             _insert_vectors(connection, vectors)
             for revision in revisions:
-                _delete(connection, [r[0] for r in connection.execute("SELECT id FROM articles WHERE uri = ?", (revision.article.uri,))], generation)
+                _delete(
+                    connection,
+                    [
+                        r[0]
+                        for r in connection.execute("SELECT id FROM articles WHERE uri = ?", (revision.article.uri,))
+                    ],
+                    generation,
+                )
                 a = revision.article
-                values = (a.id, a.uri, a.title, a.text, a.language, a.published, a.updated, a.fetched, a.source, a.raw_sha256)
+                values = (
+                    a.id,
+                    a.uri,
+                    a.title,
+                    a.text,
+                    a.language,
+                    a.published,
+                    a.updated,
+                    a.fetched,
+                    a.source,
+                    a.raw_sha256,
+                )
                 connection.execute(
                     f"INSERT INTO articles ({_ARTICLE}, origin, text_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (*values, revision.origin, _text_key(a.text)),
@@ -169,7 +206,9 @@ class Store:
         with self._writing() as connection:
             _insert_vectors(connection, vectors)
 
-    def replace_passages(self, passages: Iterable[tuple[str, Sequence[Span], Sequence[bytes]]], embedder: str, dim: int) -> None:
+    def replace_passages(
+        self, passages: Iterable[tuple[str, Sequence[Span], Sequence[bytes]]], embedder: str, dim: int
+    ) -> None:
         """Give every article other passages, made by another embedder: all or nothing."""
         with self._writing() as connection:
             generation = _next_generation(connection)
@@ -222,12 +261,13 @@ class Store:
                 yield Article(*row)
 
     def find_articles(self, name: str) -> list[str]:
-        """Give the ids of the articles called ``name``: an id, a URI, or a file's or folder's URI that they came from."""
-        escaped = name.rstrip("/").replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        """Give the ids of the articles called ``name``: an id, a URI, or that of a file or folder they came from."""
+        folder = name.rstrip("/")
         with self._reading() as connection:
-            rows = connection.execute(
-                "SELECT id FROM articles WHERE id = ?1 OR uri = ?1 OR origin = ?1 OR origin LIKE ?2 ESCAPE '\\' ORDER BY number",
-                (name, f"{escaped}/%"),
+            rows = connection.execute(  # what is inside the folder lies between "folder/" and "folder0"
+                """SELECT id FROM articles WHERE id = ?1 OR uri = ?1 OR origin = ?1 OR (origin > ?2 AND origin < ?3)
+                ORDER BY number""",
+                (name, f"{folder}/", f"{folder}0"),
             ).fetchall()
         return [str(row[0]) for row in rows]
 
@@ -239,7 +279,11 @@ class Store:
 
     def passages(self, ids: Sequence[int]) -> dict[int, Passage]:
         """Give passages by their ids; ids unknown by now are left out."""
-        return {row[0]: Passage(*row) for part in _parts(ids) for row in self._select(f"SELECT {_PASSAGE} FROM passages WHERE id IN (%s)", part)}
+        return {
+            row[0]: Passage(*row)
+            for part in _parts(ids)
+            for row in self._select(f"SELECT {_PASSAGE} FROM passages WHERE id IN (%s)", part)
+        }
 
     def passage_ids(self) -> list[int]:
         """Give the ids of all passages, ascending."""
@@ -249,14 +293,16 @@ class Store:
     def passages_with_articles(self, ids: Sequence[int]) -> Iterator[tuple[Passage, int, str, str]]:
         """Give, for each passage, itself, its article's number, its title and its own text."""
         fields = ", ".join(f"p.{name.strip()}" for name in _PASSAGE.split(","))
-        query = f"SELECT {fields}, a.number, a.title, substr(a.text, p.start + 1, p.stop - p.start) FROM passages p JOIN articles a ON a.id = p.article_id WHERE p.id IN (%s) ORDER BY p.id"
+        query = f"""SELECT {fields}, a.number, a.title, substr(a.text, p.start + 1, p.stop - p.start)
+            FROM passages p JOIN articles a ON a.id = p.article_id WHERE p.id IN (%s) ORDER BY p.id"""
         for part in _parts(ids):
             for *passage, number, title, text in self._select(query, part):
                 yield Passage(*passage), number, title, text
 
     def vectors(self, ids: Sequence[int]) -> tuple[list[int], Floats]:
         """Give the vectors of passages: their ids in ascending order, and float32 ``(n, dim)``."""
-        query = "SELECT p.id, v.vector FROM passages p JOIN vectors v ON v.key = p.vector_key WHERE p.id IN (%s) ORDER BY p.id"
+        query = """SELECT p.id, v.vector FROM passages p JOIN vectors v ON v.key = p.vector_key
+            WHERE p.id IN (%s) ORDER BY p.id"""
         rows = [row for part in _parts(sorted(ids)) for row in self._select(query, part)]
         if not rows:
             return [], np.zeros((0, int(self.meta("dim"))), np.float32)
@@ -266,8 +312,14 @@ class Store:
     def changes_since(self, generation: int) -> tuple[list[int], list[int]]:
         """Give the ids of the passages removed and of those added after a generation."""
         with self._reading() as connection:
-            removed = [row[0] for row in connection.execute("SELECT passage_id FROM removed WHERE generation > ?", (generation,))]
-            added = [row[0] for row in connection.execute("SELECT id FROM passages WHERE generation > ? ORDER BY id", (generation,))]
+            removed = [
+                row[0]
+                for row in connection.execute("SELECT passage_id FROM removed WHERE generation > ?", (generation,))
+            ]
+            added = [
+                row[0]
+                for row in connection.execute("SELECT id FROM passages WHERE generation > ? ORDER BY id", (generation,))
+            ]
         return removed, added
 
     def admitted(self, where: Where) -> tuple[list[int], list[int]]:
@@ -286,41 +338,47 @@ class Store:
                 values += wanted
         condition = " AND ".join(clauses)
         with self._reading() as connection:
-            numbers = [row[0] for row in connection.execute(f"SELECT a.number FROM articles a WHERE {condition}", values)]
-            query = f"SELECT p.id FROM passages p JOIN articles a ON a.id = p.article_id WHERE {condition} ORDER BY p.id"
+            numbers = [
+                row[0] for row in connection.execute(f"SELECT a.number FROM articles a WHERE {condition}", values)
+            ]
+            query = (
+                f"SELECT p.id FROM passages p JOIN articles a ON a.id = p.article_id WHERE {condition} ORDER BY p.id"
+            )
             return numbers, [row[0] for row in connection.execute(query, values)]
 
     def counts(self) -> dict[str, int]:
         """Count articles, passages and vectors."""
         with self._reading() as connection:
-            return {t: connection.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in ("articles", "passages", "vectors")}
+            return {
+                t: connection.execute(f"SELECT count(*) FROM {t}").fetchone()[0]
+                for t in ("articles", "passages", "vectors")
+            }
 
     def tally(self, column: str) -> list[tuple[str, int]]:
         """Count articles by language or source, most first."""
         if column not in ("language", "source"):
             raise ValueError(column)
         with self._reading() as connection:
-            return connection.execute(f"SELECT {column}, count(*) FROM articles GROUP BY 1 ORDER BY 2 DESC, 1").fetchall()
+            return connection.execute(
+                f"SELECT {column}, count(*) FROM articles GROUP BY 1 ORDER BY 2 DESC, 1"
+            ).fetchall()
 
     def date_range(self) -> tuple[str | None, str | None, int]:
         """Give the earliest and the latest publication date, and the number of articles with none."""
         with self._reading() as connection:
-            earliest, latest, known, total = connection.execute("SELECT min(published), max(published), count(published), count(*) FROM articles").fetchone()
+            earliest, latest, known, total = connection.execute(
+                "SELECT min(published), max(published), count(published), count(*) FROM articles"
+            ).fetchone()
         return earliest, latest, total - known
 
     def integrity_problems(self) -> list[str]:
         """List what is wrong with the file itself or with what refers to what."""
         with self._reading() as connection:
-            problems = [f"damaged file: {row[0]}" for row in connection.execute("PRAGMA integrity_check(20)") if row[0] != "ok"]
-            checks = {
-                "passages without an article": "SELECT count(*) FROM passages WHERE article_id NOT IN (SELECT id FROM articles)",
-                "passages without a vector": "SELECT count(*) FROM passages WHERE vector_key NOT IN (SELECT key FROM vectors)",
-                "articles without passages": "SELECT count(*) FROM articles WHERE id NOT IN (SELECT article_id FROM passages)",
-                "passages that reach beyond their article": "SELECT count(*) FROM passages p JOIN articles a ON a.id = p.article_id WHERE p.start < 0 OR p.stop <= p.start OR p.stop > length(a.text)",
-                "vectors of a wrong size": "SELECT count(*) FROM vectors WHERE length(vector) <> 2 * (SELECT value FROM meta WHERE key = 'dim') AND key IN (SELECT vector_key FROM passages)",
-            }
-            for what, query in checks.items():
-                if count := connection.execute(query).fetchone()[0]:
+            problems = [
+                f"damaged file: {row[0]}" for row in connection.execute("PRAGMA integrity_check(20)") if row[0] != "ok"
+            ]
+            for what, query in _PROBLEMS.items():
+                if count := connection.execute(f"SELECT count(*) FROM {query}").fetchone()[0]:
                     problems.append(f"{count} {what}")
         return problems
 
@@ -329,13 +387,12 @@ class Store:
         with self._writing() as connection:
             connection.execute("DELETE FROM passages WHERE article_id NOT IN (SELECT id FROM articles)")
             rows = connection.execute(
-                """SELECT DISTINCT a.id, a.uri FROM articles a LEFT JOIN passages p ON p.article_id = a.id
-                LEFT JOIN vectors v ON v.key = p.vector_key
-                WHERE p.id IS NULL OR v.key IS NULL OR length(v.vector) <> 2 * (SELECT value FROM meta WHERE key = 'dim')
-                OR p.start < 0 OR p.stop <= p.start OR p.stop > length(a.text)"""
+                f"""SELECT DISTINCT a.id, a.uri FROM articles a LEFT JOIN passages p ON p.article_id = a.id
+                LEFT JOIN vectors v ON v.key = p.vector_key WHERE p.id IS NULL OR v.key IS NULL
+                OR length(v.vector) <> {_VECTOR_BYTES} OR {_BEYOND}"""
             ).fetchall()
             _delete(connection, [row[0] for row in rows], _next_generation(connection))
-            connection.execute("DELETE FROM vectors WHERE length(vector) <> 2 * (SELECT value FROM meta WHERE key = 'dim')")
+            connection.execute(f"DELETE FROM vectors WHERE length(vector) <> {_VECTOR_BYTES}")
         return [str(row[1]) for row in rows]
 
     def _select(self, query: str, values: Sequence[object]) -> list[tuple]:  # type: ignore[type-arg]
@@ -362,14 +419,23 @@ def _insert_vectors(connection: sqlite3.Connection, vectors: Iterable[tuple[byte
     connection.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows)
 
 
-def _insert_passages(connection: sqlite3.Connection, article_id: str, spans: Sequence[Span], keys: Sequence[bytes], generation: int) -> None:
-    rows = ((article_id, n, s.start, s.end, s.language, key, generation) for n, (s, key) in enumerate(zip(spans, keys, strict=True)))
+def _insert_passages(
+    connection: sqlite3.Connection, article_id: str, spans: Sequence[Span], keys: Sequence[bytes], generation: int
+) -> None:
+    rows = (
+        (article_id, n, s.start, s.end, s.language, key, generation)
+        for n, (s, key) in enumerate(zip(spans, keys, strict=True))
+    )
     connection.executemany(
-        "INSERT INTO passages (article_id, ordinal, start, stop, language, vector_key, generation) VALUES (?, ?, ?, ?, ?, ?, ?)", rows
+        """INSERT INTO passages (article_id, ordinal, start, stop, language, vector_key, generation)
+        VALUES (?, ?, ?, ?, ?, ?, ?)""",
+        rows,
     )
 
 
 def _delete(connection: sqlite3.Connection, article_ids: Sequence[str], generation: int) -> None:
     for article_id in article_ids:
-        connection.execute("INSERT INTO removed SELECT id, ? FROM passages WHERE article_id = ?", (generation, article_id))
+        connection.execute(
+            "INSERT INTO removed SELECT id, ? FROM passages WHERE article_id = ?", (generation, article_id)
+        )
         connection.execute("DELETE FROM articles WHERE id = ?", (article_id,))

@@ -60,3 +60,6 @@ class Where:
     def __bool__(self) -> bool:
         """Tell whether anything is filtered at all."""
         return bool(self.published_from or self.published_to or self.languages or self.sources)
+
+
+EVERYTHING = Where()

@@ -9,7 +9,7 @@ from index import e5
 from index.article_index import ArticleIndex
 from index.errors import BadRequest
 from index.language import UNKNOWN, detect
-from index.types import Where
+from index.types import EVERYTHING, Where
 from rag.messages import no_answer
 from rag.reader.sentence_reader import SentenceReader
 from rag.retrieve import HybridRetriever
@@ -28,12 +28,15 @@ class Assistant:
     """
 
     def __init__(self, index: ArticleIndex, reader: Reader, settings: Settings) -> None:
+        """Put the parts together; `open` does it with the default ones."""
         self.index = index
         self._reader = reader
         self._settings = settings
 
     @classmethod
-    def open(cls, folder: str | Path | None = None, settings: Settings | None = None, say: e5.Say = print) -> "Assistant":
+    def open(
+        cls, folder: str | Path | None = None, settings: Settings | None = None, say: e5.Say = print
+    ) -> "Assistant":
         """Open an index to ask questions of it.
 
         Args:
@@ -49,7 +52,7 @@ class Assistant:
         index.embedder.warm_up()
         return cls(index, SentenceReader(index.embedder, settings.min_confidence), settings)
 
-    def ask(self, question: str, where: Where = Where()) -> Answer:  # noqa: B008
+    def ask(self, question: str, where: Where = EVERYTHING) -> Answer:
         """Answer a question in any language from the articles, with citations, or abstain.
 
         Args:
@@ -79,7 +82,7 @@ class Assistant:
             timings={stage: round(ms, 1) for stage, ms in timings.items()},
         )
 
-    def retrieve(self, question: str, k: int = 10, where: Where = Where()) -> list[Hit]:  # noqa: B008
+    def retrieve(self, question: str, k: int = 10, where: Where = EVERYTHING) -> list[Hit]:
         """Find up to ``k`` passages that bear on a question, best first.
 
         Raises:
@@ -87,7 +90,9 @@ class Assistant:
         """
         if k < 1:
             raise BadRequest(f"cannot find {k} passages; ask for 1 or more")
-        return HybridRetriever(self.index, max(k, self._settings.per_article), where).retrieve(self._understood(question), k)
+        return HybridRetriever(self.index, max(k, self._settings.per_article), where).retrieve(
+            self._understood(question), k
+        )
 
     def _understood(self, question: str) -> Question:
         text = re.sub(r"\s+", " ", unicodedata.normalize("NFC", question.encode("utf-8", "replace").decode())).strip()

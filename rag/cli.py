@@ -80,12 +80,16 @@ def _parser() -> argparse.ArgumentParser:
         "add",
         _add,
         "index files and folders",
-        "Takes .txt, .md, .html and .jsonl (one article a line: title, text, url, published). What is unchanged is not read "
-        "again; of a changed article only the changed passages are embedded.",
+        "Takes .txt, .md, .html and .jsonl (one article a line: title, text, url, published). What is unchanged is "
+        "passed over; of a changed article only the changed passages are embedded.",
     )
     add.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     add.add_argument("--sync", action="store_true", help="also remove articles whose file has gone from these folders")
-    add.add_argument("--embedder", metavar="NAME_OR_PATH", help="sentence-transformers model for a new index (default: multilingual-e5-small)")
+    add.add_argument(
+        "--embedder",
+        metavar="NAME_OR_PATH",
+        help="sentence-transformers model for a new index (default: multilingual-e5-small)",
+    )
 
     remove = command("remove", _remove, "remove articles", "Names them by file, folder, URL or article id.")
     remove.add_argument("names", nargs="+", metavar="ARTICLE")
@@ -105,9 +109,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_filters(search)
     search.add_argument("--json", action="store_true", help="print one JSON object")
 
-    ask = command("ask", _ask, "answer a question with citations", "Quotes the articles, or says that they do not answer.")
+    ask = command(
+        "ask", _ask, "answer a question with citations", "Quotes the articles, or says that they do not answer."
+    )
     ask.add_argument("question", nargs="?", metavar="QUESTION")
-    ask.add_argument("--batch", metavar="FILE.jsonl", help='questions, one {"id", "question"} a line ("-" for standard input)')
+    ask.add_argument(
+        "--batch", metavar="FILE.jsonl", help='questions, one {"id", "question"} a line ("-" for standard input)'
+    )
     _add_filters(ask)
     ask.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -117,10 +125,24 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--from", dest="since", metavar="DATE", help="only articles published on or after (2024, 2024-03 or 2024-03-15)")
+    parser.add_argument(
+        "--from", dest="since", metavar="DATE", help="only articles published on or after (2024, 2024-03 or 2024-03-15)"
+    )
     parser.add_argument("--to", dest="until", metavar="DATE", help="only articles published on or before")
-    parser.add_argument("--language", action="append", default=[], metavar="CODE", help="only articles in this language (may be repeated)")
-    parser.add_argument("--source", action="append", default=[], metavar="NAME", help="only articles from this site or folder (may be repeated)")
+    parser.add_argument(
+        "--language",
+        action="append",
+        default=[],
+        metavar="CODE",
+        help="only articles in this language (may be repeated)",
+    )
+    parser.add_argument(
+        "--source",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only articles from this site or folder (may be repeated)",
+    )
 
 
 def _where(options: argparse.Namespace) -> "Where":
@@ -146,7 +168,8 @@ def _add(options: argparse.Namespace, settings: Settings) -> int:
         report = add_articles(index, options.paths, sync=options.sync, show=show)
     _print_report(report)
     status = index.status()
-    print(f"The index in {status.folder} now holds {_count(status.articles, 'article')}, {_count(status.passages, 'passage')}.")
+    held = f"{_count(status.articles, 'article')}, {_count(status.passages, 'passage')}"
+    print(f"The index in {status.folder} now holds {held}.")
     return 0 if status.articles else USAGE_ERROR
 
 
@@ -159,7 +182,9 @@ def _progress_bar() -> "Iterator[Callable[[Progress], None]]":
         def show(progress: "Progress") -> None:
             bar.total = progress.bytes_total
             report = progress.report
-            bar.set_postfix_str(f"{report.added + report.updated} articles, {report.passages_embedded} passages embedded", refresh=False)
+            bar.set_postfix_str(
+                f"{report.added + report.updated} articles, {report.passages_embedded} passages embedded", refresh=False
+            )
             bar.update(progress.bytes_done - bar.n)
 
         yield show
@@ -168,7 +193,11 @@ def _progress_bar() -> "Iterator[Callable[[Progress], None]]":
 def _print_report(report: "Report") -> None:
     from index.articles import readable
 
-    parts = [f"{getattr(report, name)} {name}" for name in ("added", "updated", "unchanged", "removed") if getattr(report, name)]
+    parts = [
+        f"{getattr(report, name)} {name}"
+        for name in ("added", "updated", "unchanged", "removed")
+        if getattr(report, name)
+    ]
     parts += [f"{len(report.skipped)} skipped"] if report.skipped else []
     print(f"Articles: {', '.join(parts) or 'none found'}. Passages embedded: {report.passages_embedded}.")
     for skipped in report.skipped[:_SHOWN]:
@@ -206,7 +235,10 @@ def _reembed(options: argparse.Namespace, settings: Settings) -> int:
     index = ArticleIndex.open(settings.index)
     embedder = open_embedder(options.embedder, _say, bulk=True)
     embedder.warm_up()
-    with index.writing(), tqdm(total=index.status().articles, unit=" articles", desc="Embedding", leave=False, disable=None) as bar:
+    with (
+        index.writing(),
+        tqdm(total=index.status().articles, unit=" articles", desc="Embedding", leave=False, disable=None) as bar,
+    ):
         index.reembed(embedder, lambda n: bar.update(n) and None)
         index.forget_unused()
     print(f"The index in {settings.index} now uses {embedder.name}.")
@@ -229,7 +261,9 @@ def _status(options: argparse.Namespace, settings: Settings) -> int:
         "index": status.folder,
         "articles": f"{status.articles} in {_count(status.passages, 'passage')}",
         "languages": ", ".join(f"{name} {n}" for name, n in status.languages) or "-",
-        "sources": ", ".join(f"{name} {n}" for name, n in status.sources[:10]) + (" …" if len(status.sources) > 10 else "") or "-",
+        "sources": ", ".join(f"{name} {n}" for name, n in status.sources[:10])
+        + (" …" if len(status.sources) > 10 else "")
+        or "-",
         "published": f"{status.earliest or '-'} to {status.latest or '-'}; {status.undated} of unknown date",
         "embedder": status.embedder,
         "on disk": f"{status.bytes / 1e6:.1f} MB",
@@ -253,7 +287,11 @@ def _check(options: argparse.Namespace, settings: Settings) -> int:
         for uri in lost:
             print(f"removed {readable(uri)}: add it again")
         problems = index.check()
-        print("Repaired." if not problems else f"Not repaired: {'; '.join(problems)}. Add the articles anew into another folder.")
+        print(
+            "Repaired."
+            if not problems
+            else f"Not repaired: {'; '.join(problems)}. Add the articles anew into another folder."
+        )
     elif problems:
         print(f"Repair it with: rag check --repair --index {settings.index}")
     else:
@@ -273,8 +311,8 @@ def _show(options: argparse.Namespace, settings: Settings) -> int:
     for article_id in ids:
         article = index.article(article_id)
         if article is not None:
-            print(f"{article.title}\n{article.published or 'date unknown'} · {article.language} · {readable(article.uri)} · {article.id}\n")
-            print(article.text + "\n")
+            about = [article.published or "date unknown", article.language, readable(article.uri), article.id]
+            print(f"{article.title}\n{' · '.join(about)}\n\n{article.text}\n")
     return 0
 
 
@@ -291,10 +329,13 @@ def _search(options: argparse.Namespace, settings: Settings) -> int:
     where = _where(options)
     hits = _open_assistant(settings).retrieve(options.question, options.k, where)
     if options.json:
-        print(json.dumps({"question": options.question, "hits": [_hit_record(hit) for hit in hits]}, ensure_ascii=False))
+        print(
+            json.dumps({"question": options.question, "hits": [_hit_record(hit) for hit in hits]}, ensure_ascii=False)
+        )
         return 0
     for hit in hits:
-        print(f"{hit.rank:>2}. {hit.article.title} ({_origin(hit.article.published, hit.article.uri)})  score {hit.score:.3f}")
+        origin = _origin(hit.article.published, hit.article.uri)
+        print(f"{hit.rank:>2}. {hit.article.title} ({origin})  score {hit.score:.3f}")
         print(textwrap.fill(hit.text, _WIDTH, initial_indent="    ", subsequent_indent="    ") + "\n")
     if not hits:
         print("Nothing found.")
@@ -332,7 +373,7 @@ def _ask_batch(name: str, where: "Where", settings: Settings) -> int:
                 failed += "error" in record
                 print(json.dumps(record, ensure_ascii=False), flush=True)
     if failed:
-        print(f"rag: {_count(failed, 'line')} of {name} could not be answered; see their \"error\"", file=sys.stderr)
+        print(f'rag: {_count(failed, "line")} of {name} could not be answered; see their "error"', file=sys.stderr)
     return USAGE_ERROR if failed else 0
 
 
@@ -342,7 +383,10 @@ def _batch_record(line: str, here: str, assistant: "Assistant", where: "Where") 
     except (ValueError, RecursionError) as error:
         return {"id": None, "error": f"{here}: not JSON ({getattr(error, 'msg', error)})"}
     if not isinstance(asked, dict) or not isinstance(asked.get("question"), str):
-        return {"id": asked.get("id") if isinstance(asked, dict) else None, "error": f'{here}: needs {{"id", "question"}}'}
+        return {
+            "id": asked.get("id") if isinstance(asked, dict) else None,
+            "error": f'{here}: needs {{"id", "question"}}',
+        }
     try:
         return {"id": asked.get("id"), **_answer_record(assistant.ask(asked["question"], where))}
     except BadRequest as error:
@@ -366,7 +410,13 @@ def _answer_record(answer: "Answer") -> dict[str, Any]:
 
 def _hit_record(hit: "Hit") -> dict[str, Any]:
     article = hit.article
-    return {"article_id": article.id, "title": article.title, "uri": article.uri, "score": round(hit.score, 4), "text": hit.text}
+    return {
+        "article_id": article.id,
+        "title": article.title,
+        "uri": article.uri,
+        "score": round(hit.score, 4),
+        "text": hit.text,
+    }
 
 
 def _print_answer(answer: "Answer") -> None:
@@ -398,5 +448,3 @@ def _count(number: int, noun: str) -> str:
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr)
-
-

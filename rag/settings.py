@@ -17,7 +17,7 @@ class Settings:
 
     Attributes:
         index: the index folder.
-        embedder: the embedding model of a new index, and the one an existing index must have; empty for whichever it has.
+        embedder: the embedding model of a new index, and that an existing one must have; empty for whichever it has.
         passages: how many passages are read for an answer, 1..100.
         per_article: how many of them may come from one article, 1..100.
         min_confidence: below this probability (0..1) that the quotes hold the answer, the assistant abstains.
@@ -65,7 +65,7 @@ def _with_values(settings: Settings, values: dict[str, Any], where: str) -> Sett
     for name in values:
         if name not in known:
             raise BadRequest(f"unknown setting {name!r} in {where}; known: {', '.join(sorted(known))}")
-    converted = {}
+    converted: dict[str, Any] = {}
     for name, value in values.items():
         kind = type(getattr(settings, name))
         kind = Path if issubclass(kind, Path) else kind

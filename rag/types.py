@@ -59,7 +59,7 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a reader proposes: sentences with markers such as ``[1]``, their citations, and how likely they answer, 0..1.
+    """What a reader proposes: sentences with markers such as ``[1]``, their citations, and the chance that they answer.
 
     A draft without citations says that the passages do not hold the answer.
     """

@@ -13,22 +13,26 @@ _SHARED_PREFIX = 0.7  # of the shorter word: names are inflected at the end
 _SHORTEST_PREFIX = 4
 
 _ASKS_NUMBER = re.compile(
-    r"\bсколько|\bкаков[аоы]?\b.*(?:стоимост|сумм|площад|длин|цен|числ|дол[яю]|объ[её]м|количеств|мощност)|\bна сколько|\bво сколько|скольк"
-    r"|\bhow (?:much|many|long|large|big|far|old|high|fast|often)\b|\bwhat (?:percentage|share|number|amount|sum|price|cost|area|length)\b"
-    r"|\bwie ?viele?\b|\bwie (?:hoch|lang|groß|weit|teuer)\b|\bcuánt|\bqué (?:porcentaje|cantidad|precio)|\bcombien\b|\bquel(?:le)? (?:montant|somme|prix)"
-    r"|\bquant[oiae]\b|\bhur (?:många|mycket|lång)|\bberapa\b|多少|几|何人|いくつ|いくら|何(?:個|台|年|人|回|本)|몇|เท่าไ|กี่|چند",
+    r"скольк|\bкаков[аоы]?\b.*(?:стоимост|сумм|площад|длин|цен|числ|дол[яю]|объ[её]м|количеств|мощност)"
+    r"|\bhow (?:much|many|long|large|big|far|old|high|fast|often)\b"
+    r"|\bwhat (?:percentage|share|number|amount|sum|price|cost|area|length)\b"
+    r"|\bwie ?viele?\b|\bwie (?:hoch|lang|groß|weit|teuer)\b|\bcuánt|\bqué (?:porcentaje|cantidad|precio)"
+    r"|\bcombien\b|\bquel(?:le)? (?:montant|somme|prix)|\bquant[oiae]\b|\bhur (?:många|mycket|lång)|\bberapa\b"
+    r"|多少|几|何人|いくつ|いくら|何(?:個|台|年|人|回|本)|몇|เท่าไ|กี่|چند",
     re.IGNORECASE,
 )
 _ASKS_TIME = re.compile(
-    r"\bкогда\b|\bкак(?:ого|ое) числ|\bв каком (?:году|месяце)|\bкакого года|\bк какому (?:сроку|году)|\bwhen\b|\bwhat (?:date|year|day|month|time)\b|\bwhich (?:year|month|day)\b"
-    r"|\bwann\b|\bin welchem (?:jahr|monat)|\bcuándo\b|\ben qué (?:año|mes|fecha)|\bquand\b|\ben quelle année|\bquando\b|\bnär\b|\bkapan\b|\btahun berapa"
-    r"|什么时候|何时|哪一?年|哪一?天|几月|いつ|何年|언제|เมื่อ|چه (?:سال|زمان)|کی ",
+    r"\bкогда\b|\bкак(?:ого|ое) числ|\bв каком (?:году|месяце)|\bкакого года|\bк какому (?:сроку|году)"
+    r"|\bwhen\b|\b(?:what|which) (?:date|year|day|month|time)\b|\bwann\b|\bin welchem (?:jahr|monat)"
+    r"|\bcuándo\b|\ben qué (?:año|mes|fecha)|\bquand\b|\ben quelle année|\bquando\b|\bnär\b|\bkapan\b"
+    r"|\btahun berapa|什么时候|何时|哪一?年|哪一?天|几月|いつ|何年|언제|เมื่อ|چه (?:سال|زمان)|کی ",
     re.IGNORECASE,
 )
 _TIME_WORD = re.compile(
-    r"(?:январ|феврал|март|апрел|ма[йяе]\b|июн|июл|август|сентябр|октябр|ноябр|декабр|год[ау]?\b|недел|вчера|сегодня|завтра"
-    r"|januar|februar|march|märz|april|may\b|mai\b|june|juni|july|juli|august|september|octo|okto|novem|decem|dezem|enero|febrero|marzo|abril|mayo"
-    r"|junio|julio|agosto|septiembre|octubre|noviembre|diciembre|spring|summer|autumn|winter|today|yesterday|year|\d\s*[年月日]|年|\b(?:19|20)\d\d\b)",
+    r"январ|феврал|март|апрел|ма[йяе]\b|июн|июл|август|сентябр|октябр|ноябр|декабр|год[ау]?\b|недел|вчера|сегодня"
+    r"|завтра|januar|februar|march|märz|april|may\b|mai\b|june|juni|july|juli|august|septem|octo|okto|novem|decem"
+    r"|dezem|enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|octubre|noviembre|diciembre|spring|summer"
+    r"|autumn|winter|today|yesterday|year|\d\s*[年月日]|年|\b(?:19|20)\d\d\b",
     re.IGNORECASE,
 )
 

@@ -15,7 +15,17 @@ _PASSAGES = 5  # of the hits, from the best on, whose sentences are looked at
 _SENTENCES = 10  # of them are embedded: each costs as much as a question
 _MOST_QUOTES = 3
 _CLOSE = 0.15  # in probability to the best: quoted beside it
-FEATURES = ("cosine_sentence", "cosine_passage", "cosine_lead", "coverage", "overlap", "names", "kind", "same_language", "rank")
+FEATURES = (
+    "cosine_sentence",
+    "cosine_passage",
+    "cosine_lead",
+    "coverage",
+    "overlap",
+    "names",
+    "kind",
+    "same_language",
+    "rank",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +67,18 @@ class SentenceReader:
         quoted: list[Candidate] = []
         for i in order:
             close = chances[i] >= max(self._min_confidence, best - _CLOSE)
-            if close and len(quoted) < _MOST_QUOTES and all(c.hit.article.id != candidates[i].hit.article.id for c in quoted):
+            if (
+                close
+                and len(quoted) < _MOST_QUOTES
+                and all(c.hit.article.id != candidates[i].hit.article.id for c in quoted)
+            ):
                 quoted.append(candidates[i])
         citations = tuple(_cite(marker, candidate) for marker, candidate in enumerate(quoted, 1))
         return Draft(tuple(f"{c.quote} [{c.marker}]" for c in citations), citations, best)
 
 
 def choose_candidates(question: Question, hits: Sequence[Hit]) -> list[Candidate]:
-    """Choose the sentences worth embedding: of the best passages, those nearest to the question in wording and place."""
+    """Choose the sentences of the best passages that are worth embedding: nearest in wording and place."""
     asked = set(terms(question.text, question.language))
     names, numbers = names_and_numbers(question.text)
     scored: list[tuple[float, Candidate]] = []
@@ -81,7 +95,9 @@ def choose_candidates(question: Question, hits: Sequence[Hit]) -> list[Candidate
     return [candidate for _, candidate in scored[:_SENTENCES]]
 
 
-def features(question: Question, hits: Sequence[Hit], candidates: Sequence[Candidate], embedder: Embedder) -> list[list[float]]:
+def features(
+    question: Question, hits: Sequence[Hit], candidates: Sequence[Candidate], embedder: Embedder
+) -> list[list[float]]:
     """Give one row of `FEATURES` for each candidate."""
     vectors = embedder.embed_passages([c.text for c in candidates])
     asked = set(terms(question.text, question.language))

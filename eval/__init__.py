@@ -1,0 +1,1 @@
+"""Measuring the assistant: benchmarks, fits, and the log of what was tried."""
