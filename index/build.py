@@ -139,7 +139,8 @@ def _remove_gone(index: ArticleIndex, paths: list[Path], seen: set[str], report:
             uri, origin = index.uri_and_origin(article_id)
             if uri not in seen and not (origin in seen and uri != origin):
                 gone.append(article_id)
-    index.remove(gone)
+    if gone:
+        index.remove(gone)
     report.removed = len(gone)
 
 
