@@ -48,7 +48,7 @@ _SETS = (
     "tydiqa_goldp",
 )
 _PARALLEL = ("squad_es", "squad_sv", "squad_it")
-_PARAGRAPHS, _QUESTIONS = 250, 220  # of each pair of languages
+_PARAGRAPHS, _QUESTIONS = 140, 120  # of each pair of languages
 
 Example = dict[str, Any]
 

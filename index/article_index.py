@@ -23,7 +23,7 @@ from index import dense, e5
 from index.chunk import chunk, passage_input
 from index.dense import DenseIndex
 from index.embed import DEFAULT_EMBEDDER, Embedder, open_embedder
-from index.errors import EmbedderMismatch, IndexBroken, IndexLocked, IndexMissing
+from index.errors import EmbedderMismatch, IndexBroken, IndexLocked, IndexMissing, IndexProblem
 from index.language import terms
 from index.lexical import LexicalIndex
 from index.store import Revision, Store, vector_key
@@ -96,7 +96,7 @@ class ArticleIndex:
         folder: Path,
         embedder: str | None = None,
         *,
-        say: e5.Say = log.info,
+        say: e5.Say = e5.say_on_stderr,
         bulk: bool = False,
         create: bool = False,
     ) -> "ArticleIndex":
@@ -158,6 +158,8 @@ class ArticleIndex:
             raise IndexLocked(
                 f"another process is writing to {self.folder}: wait until it has finished, then try again"
             ) from error
+        except OSError as error:
+            raise IndexProblem(f"cannot write to {self.folder}: {error.strerror or error}") from error
         try:
             yield
         finally:

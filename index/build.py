@@ -105,7 +105,8 @@ def _chunk_if_changed(index: ArticleIndex, source: Source, texts: dict[str, str]
     except ModelUnavailable:
         raise
     except Exception as error:  # a parser that fails on hostile input must not end the run
-        return Skipped(source.uri, f"cannot be parsed ({type(error).__name__}: {error})"[:200])
+        detail = " ".join(str(error).split())[:200]
+        return Skipped(source.uri, f"cannot be parsed ({type(error).__name__}: {detail})")
     twin = texts.get(article.text) or index.same_text(article.text)
     if twin is not None and twin != source.uri:
         return Skipped(source.uri, f"same text as {twin}")

@@ -21,6 +21,7 @@ import json
 import os
 import shutil
 import struct
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -148,6 +149,11 @@ def _dequantise(blocks: npt.NDArray[np.uint8]) -> Floats:
     nibbles = np.concatenate([blocks[:, :, 2:] & 15, blocks[:, :, 2:] >> 4], axis=2)
     values: Floats = (nibbles.astype(np.float32) - 8) * scales
     return values.reshape(len(blocks), -1)
+
+
+def say_on_stderr(line: str) -> None:
+    """Print a line for the user beside the output proper."""
+    print(line, file=sys.stderr)
 
 
 def source_file() -> E5File:

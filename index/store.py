@@ -127,9 +127,7 @@ class Store:
         try:
             yield self._connection
         except sqlite3.DatabaseError as error:
-            raise IndexBroken(
-                f"cannot read {self._path}: {error}; rag check --index {self._path.parent} tells more"
-            ) from error
+            raise IndexBroken(f"{self._path}: {error}; rag check --index {self._path.parent} tells more") from error
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:

@@ -35,7 +35,7 @@ class Assistant:
 
     @classmethod
     def open(
-        cls, folder: str | Path | None = None, settings: Settings | None = None, say: e5.Say = print
+        cls, folder: str | Path | None = None, settings: Settings | None = None, say: e5.Say = e5.say_on_stderr
     ) -> "Assistant":
         """Open an index to ask questions of it.
 

@@ -1,6 +1,7 @@
 """The command line: rag add | remove | status | check | reembed | search | ask | show."""
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -37,6 +38,9 @@ The index is the folder ./rag-index, or what --index, RAG_INDEX or "index" in ra
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 for success (an abstention is one), 1 for problems found, 2 for what could not be done."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what cannot be shown is replaced; other programs read UTF-8
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.run is None:
@@ -163,7 +167,7 @@ def _add(options: argparse.Namespace, settings: Settings) -> int:
     from index.build import add_articles
 
     embedder = options.embedder or settings.embedder or None
-    index = ArticleIndex.open(settings.index, embedder, say=_say, bulk=True, create=True)
+    index = ArticleIndex.open(settings.index, embedder, bulk=True, create=True)
     with _progress_bar() as show:
         report = add_articles(index, options.paths, sync=options.sync, show=show)
     _print_report(report)
@@ -230,10 +234,11 @@ def _reembed(options: argparse.Namespace, settings: Settings) -> int:
     from tqdm import tqdm
 
     from index.article_index import ArticleIndex
+    from index.e5 import say_on_stderr
     from index.embed import open_embedder
 
     index = ArticleIndex.open(settings.index)
-    embedder = open_embedder(options.embedder, _say, bulk=True)
+    embedder = open_embedder(options.embedder, say_on_stderr, bulk=True)
     embedder.warm_up()
     with (
         index.writing(),
@@ -322,7 +327,7 @@ def _show(options: argparse.Namespace, settings: Settings) -> int:
 def _open_assistant(settings: Settings) -> "Assistant":
     from rag.assistant import Assistant
 
-    return Assistant.open(settings=settings, say=_say)
+    return Assistant.open(settings=settings)
 
 
 def _search(options: argparse.Namespace, settings: Settings) -> int:
@@ -420,7 +425,7 @@ def _hit_record(hit: "Hit") -> dict[str, Any]:
 
 
 def _print_answer(answer: "Answer") -> None:
-    print(textwrap.fill(answer.text, _WIDTH, replace_whitespace=False) + "\n")
+    print("\n".join(textwrap.fill(line, _WIDTH) for line in answer.text.splitlines()) + "\n")
     if answer.citations:
         foreign = {c.language for c in answer.citations} - {answer.language}
         note = f", in the language of the source ({', '.join(sorted(foreign))})" if foreign else ""
@@ -444,7 +449,3 @@ def _origin(published: str | None, uri: str) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)

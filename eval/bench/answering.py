@@ -1,0 +1,149 @@
+"""How long an answer takes: a cold ``rag ask`` from the shell, and `Assistant.ask` in a process that is warm.
+
+The cold one runs over the sample articles, in a process of its own; the warm one over 1,000 passages, made from the
+sample articles by shuffling their sentences and numbering them.
+
+    python -m eval.bench.answering [--articles FOLDER] [--questions FILE.jsonl]
+"""
+
+import argparse
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tqdm import tqdm
+
+from eval.bench.measure import at_most, percentile
+
+_HERE = Path(__file__).resolve().parents[2]
+_RUNS = 7
+_PASSAGES = 1000
+_COLD_SECONDS, _COLD_MEGABYTES, _WARM_MILLISECONDS = 3, 800, 150
+_NUMBERED = 4  # one sentence in so many has the copy's number put in
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--articles", type=Path, default=_HERE / "eval/data/articles")
+    parser.add_argument("--questions", type=Path, default=_HERE / "eval/data/questions.jsonl")
+    options = parser.parse_args()
+    lines = options.questions.read_text("utf-8").splitlines()
+    questions = [str(json.loads(line)["question"]) for line in lines if line.strip()]
+    few = questions[:: max(1, len(questions) // _RUNS)][:_RUNS]
+    with tempfile.TemporaryDirectory() as scratch:
+        cold = _measure_cold(options.articles.resolve(), few, Path(scratch) / "cold")
+        warm = _measure_warm(options.articles, questions, Path(scratch) / "warm")
+    print(f"\ncold / warm: a warm process answers {1000 * cold / warm:.0f} times as fast as a new one")
+
+
+# Cold
+
+
+def _measure_cold(articles: Path, questions: list[str], folder: Path) -> float:
+    """Print what a new process needs for an answer; give the median of its seconds."""
+    # In a process of its own, which also unpacks the model: a child's peak memory counts from its parent's at the fork,
+    # so this process has to be small still.
+    _rag("add", str(articles), "--index", str(folder))
+    progress = tqdm(questions, desc="cold", leave=False)
+    runs = [_rag("ask", question, "--index", str(folder), "--json") for question in progress]
+    seconds, megabytes, outputs = zip(*runs, strict=True)
+    answered = sum(json.loads(output)["status"] == "answered" for output in outputs)
+    median, highest, peak = percentile(seconds, 50), max(seconds), max(megabytes)
+    own = _megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    print(f"rag ask, cold, shell to answer: {len(runs)} runs, {answered} answered")
+    print(f"  median  {median:>7.2f} s   {at_most(median, _COLD_SECONDS)}")
+    print(f"  longest {highest:>7.2f} s   {at_most(highest, _COLD_SECONDS)}")
+    print(f"  memory  {peak:>7.0f} MB  {at_most(peak, _COLD_MEGABYTES)}")
+    if own >= peak:
+        print(f"  (that is this process's own {own:.0f} MB: the command needs no more)")
+    return median
+
+
+def _rag(*arguments: str) -> tuple[float, float, str]:
+    """Run the command line; give seconds, megabytes at its peak and what it printed."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+        start = time.perf_counter()
+        process = subprocess.Popen([sys.executable, "-m", "rag", *arguments], stdout=output, cwd=_HERE)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise SystemExit(f"rag {arguments[0]} ended with exit status {process.returncode}")
+        output.seek(0)
+        return seconds, _megabytes(usage.ru_maxrss), output.read()
+
+
+def _megabytes(peak: int) -> float:
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)  # bytes there, kilobytes elsewhere
+
+
+# Warm
+
+
+def _measure_warm(articles: Path, questions: list[str], folder: Path) -> float:
+    """Print what `Assistant.ask` needs in a warm process; give the median of its milliseconds."""
+    from rag import Assistant, Settings
+
+    passages = _fill(articles, folder)
+    assistant = Assistant.open(folder, Settings(index=folder))
+    assistant.ask(questions[0])
+    totals, retrieving, answering = list[float](), list[float](), list[float]()
+    for question in tqdm(questions, desc="warm", leave=False):
+        start = time.perf_counter()
+        answer = assistant.ask(question)
+        totals.append(1000 * (time.perf_counter() - start))
+        retrieving.append(answer.timings["retrieve_ms"])
+        answering.append(answer.timings["answer_ms"])
+    median = percentile(totals, 50)
+    print(f"\nAssistant.ask, warm, {passages:,} passages, {len(questions)} questions")
+    print(f"{'':<26}{'p50':>7}{'p95':>8} ms")
+    for name, values in (("  retrieve (and embed)", retrieving), ("  answer", answering), ("  ask", totals)):
+        verdict = f"   {at_most(median, _WARM_MILLISECONDS)}" if values is totals else ""
+        print(f"{name:<26}{percentile(values, 50):>7.1f}{percentile(values, 95):>8.1f}{verdict}")
+    return median
+
+
+def _fill(articles: Path, folder: Path) -> int:
+    """Index the articles, then shuffled copies of them, until there are enough passages; give how many."""
+    from index.article_index import ArticleIndex
+    from index.build import add_articles
+
+    index = ArticleIndex.open(folder, create=True, say=print)
+    add_articles(index, [articles])
+    originals = [(a.title, a.text, a.language, a.published) for a in index.articles()]
+    shuffler = random.Random(1)
+    copy = 0
+    with tqdm(total=_PASSAGES, desc="passages", leave=False) as bar:
+        while (passages := index.status().passages) < _PASSAGES:
+            bar.update(passages - bar.n)
+            copy += 1
+            records = folder.with_name(f"copy-{copy}.jsonl")
+            with records.open("w", encoding="utf-8") as file:
+                for number, (title, text, language, published) in enumerate(originals):
+                    shuffled = " ".join(_shuffled(text, language, copy, shuffler))
+                    record = {"title": title, "text": shuffled, "url": f"copy:{copy}/{number}", "published": published}
+                    file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            add_articles(index, [records])
+    index.close()
+    return passages
+
+
+def _shuffled(text: str, language: str, copy: int, shuffler: random.Random) -> Iterator[str]:
+    from index.language import sentence_spans
+
+    sentences = [text[start:end] for start, end in sentence_spans(text, language)]
+    shuffler.shuffle(sentences)
+    for n, sentence in enumerate(sentences):
+        yield f"({copy}) {sentence}" if n % _NUMBERED == 0 else sentence
+
+
+if __name__ == "__main__":
+    main()

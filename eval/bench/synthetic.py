@@ -1,0 +1,72 @@
+"""Synthetic articles: words by Zipf's law, and vectors in clusters. Seeded, so that every run sees the same ones."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+
+_ONSETS = (*"bcdfghklmnprstvz", "br", "ch", "dr", "fl", "gr", "kl", "pr", "sh", "st", "tr")
+_VOWELS = (*"aeiou", "ai", "ea", "io", "ou")
+_VOCABULARY = 50_000
+_LONGER_FROM = (100, 2_000, 20_000)  # ranks from which words have a syllable more: common ones are short
+_FLATTENED = 2.7  # Mandelbrot's correction: the commonest words are less common than Zipf's law alone says
+_PER_STORY = 50  # vectors around one centre
+_STORIES_PER_TOPIC = 20
+
+
+class Words:
+    """Texts of pseudo-words whose frequencies follow Zipf's law."""
+
+    def __init__(self, seed: int) -> None:
+        """Make the vocabulary that ``seed`` stands for."""
+        self._random = np.random.default_rng(seed)
+        self._vocabulary = list(_vocabulary(self._random))
+        weights = 1 / (np.arange(len(self._vocabulary)) + _FLATTENED)
+        self._cumulative = np.cumsum(weights / weights.sum())
+
+    def draw(self, count: int) -> list[str]:
+        """Draw ``count`` words."""
+        found = np.searchsorted(self._cumulative, self._random.random(count))
+        return [self._vocabulary[i] for i in np.minimum(found, len(self._vocabulary) - 1)]
+
+    def text(self, count: int) -> str:
+        """Give ``count`` words in sentences of twelve."""
+        words = self.draw(count)
+        return " ".join(" ".join(words[i : i + 12]).capitalize() + "." for i in range(0, count, 12))
+
+
+def _vocabulary(random: np.random.Generator) -> Iterator[str]:
+    known: set[str] = set()
+    while len(known) < _VOCABULARY:
+        syllables = 1 + sum(len(known) >= rank for rank in _LONGER_FROM)
+        onsets, vowels = random.integers(len(_ONSETS), size=syllables), random.integers(len(_VOWELS), size=syllables)
+        word = "".join(_ONSETS[o] + _VOWELS[v] for o, v in zip(onsets, vowels, strict=True))
+        if word not in known:
+            known.add(word)
+            yield word
+
+
+class Vectors:
+    """Unit vectors in clusters of two levels: topics hold stories, a story holds some fifty vectors.
+
+    Each is topic + story + noise in equal parts, so two of one story have a cosine of about 2/3, two of one topic of
+    about 1/3, as passages of real articles differ less within a story than within a subject.
+    """
+
+    def __init__(self, count: int, dim: int, seed: int) -> None:
+        """Prepare centres for ``count`` vectors of length ``dim``."""
+        self._random = np.random.default_rng(seed)
+        self._dim = dim
+        stories = max(1, count // _PER_STORY)
+        topics = self._gaussian(max(1, stories // _STORIES_PER_TOPIC))
+        self._centres = topics[self._random.integers(len(topics), size=stories)] + self._gaussian(stories)
+
+    def draw(self, count: int) -> Floats:
+        """Draw vectors around centres chosen at random: float32 ``(count, dim)``, of length 1."""
+        vectors = self._centres[self._random.integers(len(self._centres), size=count)] + self._gaussian(count)
+        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+    def _gaussian(self, count: int) -> Floats:
+        return self._random.standard_normal((count, self._dim), np.float32)

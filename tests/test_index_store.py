@@ -1,0 +1,286 @@
+import sqlite3
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Floats, make_article
+
+from index.errors import IndexBroken, IndexMissing
+from index.store import Revision, Store, vector_key
+from index.types import Article, Passage, Span, Where
+
+DIM = 4
+
+
+def _vector(*values: float) -> Floats:
+    vector = np.array(values, np.float32)
+    return vector / np.float32(np.linalg.norm(vector))
+
+
+def _revision(article: Article, *cuts: tuple[int, int]) -> tuple[Revision, list[tuple[bytes, Floats]]]:
+    spans = [Span(a, b, article.language) for a, b in cuts or [(0, len(article.text))]]
+    keys = [vector_key("tiny", article.text[s.start : s.end]) for s in spans]
+    vectors = [(key, _vector(n + 1, len(article.text), 1, -2)) for n, key in enumerate(keys)]
+    return Revision(article, spans, keys, article.uri.partition("#")[0]), vectors
+
+
+def _write(store: Store, article: Article, *cuts: tuple[int, int]) -> None:
+    revision, vectors = _revision(article, *cuts)
+    store.write([revision], vectors)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    Store.create(tmp_path / "index.sqlite", "tiny", DIM)
+    return Store(tmp_path / "index.sqlite")
+
+
+ONE = make_article("file:///news/one.txt", "Trams run. Buses wait.", "One", published="2024-12-31")
+TWO = make_article("file:///news/two.txt", "Ships sail far.", "Two", "ru", "2023-05-06", "wire")
+
+
+def test_a_new_store_is_empty_at_generation_zero(store: Store) -> None:
+    assert store.generation() == 0
+    assert store.counts() == {"articles": 0, "passages": 0, "vectors": 0}
+    assert (store.meta("embedder"), store.meta("dim")) == ("tiny", "4")
+    assert store.changes_since(0) == ([], [])
+    assert store.date_range() == (None, None, 0)
+
+
+def test_what_was_written_is_read_back(store: Store) -> None:
+    _write(store, ONE, (0, 10), (11, 22))
+    assert store.article(ONE.id) == ONE
+    assert list(store.articles()) == [ONE]
+    assert store.passages([1, 2, 99]) == {1: Passage(1, ONE.id, 0, 0, 10, "en"), 2: Passage(2, ONE.id, 1, 11, 22, "en")}
+    assert list(store.passages_with_articles([2])) == [(Passage(2, ONE.id, 1, 11, 22, "en"), 1, "One", "Buses wait.")]
+    ids, vectors = store.vectors([2, 1])
+    assert ids == [1, 2]
+    assert vectors.dtype == np.float32
+    assert vectors == pytest.approx(np.array([_vector(1, 22, 1, -2), _vector(2, 22, 1, -2)]), abs=1e-3)
+    assert store.known(ONE.uri) == ONE.raw_sha256
+    assert store.same_text(ONE.text) == ONE.uri
+    assert store.same_text("Trams run.") is None
+    assert store.uri_and_origin(ONE.id) == (ONE.uri, ONE.uri)
+
+
+def test_text_beyond_the_basic_plane_is_cut_by_characters(store: Store) -> None:
+    text = "🚋🚋 трамвай. 𠮷野家 here."
+    _write(store, make_article("file:///e.txt", text), (0, 11), (12, len(text)))
+    assert [row[3] for row in store.passages_with_articles([1, 2])] == [text[:11], text[12:]]
+
+
+def test_every_commit_raises_the_generation_and_tells_what_changed_since(store: Store) -> None:
+    _write(store, ONE, (0, 10), (11, 22))
+    _write(store, TWO)
+    assert store.generation() == 2
+    assert store.changes_since(0) == ([], [1, 2, 3])
+    assert store.changes_since(1) == ([], [3])
+    store.remove([ONE.id])
+    assert store.generation() == 3
+    assert store.changes_since(2) == ([1, 2], [])
+    assert store.changes_since(3) == ([], [])
+    assert store.changes_since(0)[1] == [3]
+
+
+def test_a_revision_replaces_the_article_with_its_uri_and_passage_ids_are_never_used_again(store: Store) -> None:
+    _write(store, ONE, (0, 10), (11, 22))
+    changed = make_article(ONE.uri, "Trams run. Boats wait.", "One")
+    _write(store, changed, (0, 10), (11, 22))
+    assert list(store.articles()) == [changed]
+    assert store.article(ONE.id) is None
+    assert store.passage_ids() == [3, 4]
+    assert store.changes_since(1) == ([1, 2], [3, 4])
+    assert store.counts() == {"articles": 1, "passages": 2, "vectors": 3}  # the unchanged sentence's vector is shared
+    store.remove([changed.id])
+    _write(store, TWO)
+    assert store.passage_ids() == [5]
+
+
+def test_vectors_that_nothing_uses_are_forgotten_and_removals_that_all_have_seen(store: Store) -> None:
+    _write(store, ONE, (0, 10), (11, 22))
+    _write(store, TWO)
+    store.remove([ONE.id])
+    store.forget_unused(2)
+    assert store.counts() == {"articles": 1, "passages": 1, "vectors": 1}
+    assert store.changes_since(2) == ([1, 2], [])
+    store.forget_unused(3)
+    assert store.changes_since(2) == ([], [])
+
+
+def test_vectors_missing_are_told_apart_from_those_stored(store: Store) -> None:
+    keys = [vector_key("tiny", str(n)) for n in range(1200)]
+    store.add_vectors((key, _vector(1, n, 0, 0)) for n, key in enumerate(keys[:700]))
+    assert store.missing_vectors(keys) == set(keys[700:])
+    assert vector_key("tiny", "a") != vector_key("other", "a")
+
+
+def test_a_failed_write_leaves_nothing_behind(store: Store) -> None:
+    _write(store, ONE)
+    good, vectors = _revision(TWO)
+    clash = make_article("file:///news/three.txt", "Other text.")
+    bad = Revision(Article(TWO.id, *[getattr(clash, f) for f in Article.__slots__[1:]]), [], [], clash.uri)
+    with pytest.raises(IndexBroken):
+        store.write([good, bad], vectors)
+    assert list(store.articles()) == [ONE]
+    assert store.generation() == 1
+    assert store.counts()["vectors"] == 1
+
+
+def _dated(store: Store) -> dict[str, str]:
+    dates = ["2023-05-06", "2024-01-01", "2024-03-31", "2024-12-31", "2025-01-01", None]
+    for n, date in enumerate(dates):
+        language, source = ("ru", "wire") if n % 2 else ("en", "news")
+        _write(store, make_article(f"file:///{n}.txt", f"Text number {n}.", language=language, published=date, source=source))
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("where", "numbers"),
+    [
+        (Where(), [1, 2, 3, 4, 5, 6]),
+        (Where(published_to="2024"), [1, 2, 3, 4]),
+        (Where(published_from="2024"), [2, 3, 4, 5]),
+        (Where("2024", "2024"), [2, 3, 4]),
+        (Where("2024-03", "2024-03"), [3]),
+        (Where(published_to="2024-03-30"), [1, 2]),
+        (Where(published_from="2024-12-31", published_to="2024-12-31"), [4]),
+        (Where(published_from="2025-01-02"), []),
+        (Where(languages=("ru",)), [2, 4, 6]),
+        (Where(languages=("ru", "en")), [1, 2, 3, 4, 5, 6]),
+        (Where(languages=("fr",)), []),
+        (Where(sources=("wire",), published_from="2024-02"), [4]),
+        (Where(sources=("news' OR 1 --",)), []),
+    ],
+)
+def test_a_filter_admits_the_articles_it_says(store: Store, where: Where, numbers: list[int]) -> None:
+    _dated(store)
+    assert store.admitted(where) == (numbers, numbers)  # one passage for each article: the ids are the same
+    assert bool(where) is (where != Where())
+
+
+def test_articles_are_tallied_by_language_and_source_and_by_nothing_else(store: Store) -> None:
+    _dated(store)
+    _write(store, make_article("file:///x.txt", "More.", language="ru", source="wire"))
+    assert store.tally("language") == [("ru", 4), ("en", 3)]
+    assert store.tally("source") == [("wire", 4), ("news", 3)]
+    assert store.date_range() == ("2023-05-06", "2025-01-01", 2)
+    with pytest.raises(ValueError, match="title"):
+        store.tally("title")
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("file:///data/news/a.txt", ["a"]),
+        ("file:///data/news", ["a", "b"]),
+        ("file:///data/news/", ["a", "b"]),
+        ("file:///data", ["a", "b", "c", "d", "e"]),
+        ("file:///data/new", []),
+        ("file:///data/news_x", ["c"]),
+        ("file:///data/%", []),
+        ("file:///data/News", ["e"]),
+    ],
+)
+def test_articles_are_found_by_file_and_folder_letter_by_letter(store: Store, name: str, found: list[str]) -> None:
+    uris = {"a": "news/a.txt", "b": "news/sub/b.txt", "c": "news_x/c.txt", "d": "newsyx/d.txt", "e": "News/e.txt"}
+    ids = {}
+    for letter, uri in uris.items():
+        article = make_article(f"file:///data/{uri}", f"Text of {letter}.")
+        _write(store, article)
+        ids[article.id] = letter
+    assert [ids[i] for i in store.find_articles(name)] == found
+
+
+def test_an_article_is_found_by_id_and_by_the_file_of_many(store: Store) -> None:
+    lines = [make_article(f"file:///wire.jsonl#L{n}", f"Line {n}.") for n in (1, 2)]
+    for article in lines:
+        _write(store, article)
+    assert store.find_articles(lines[1].id) == [lines[1].id]
+    assert store.find_articles("file:///wire.jsonl") == [a.id for a in lines]
+    assert store.find_articles("") == []
+
+
+def test_every_thread_may_read(store: Store) -> None:
+    _write(store, ONE)
+    seen: list[Article | None] = []
+
+    def read() -> None:
+        seen.append(store.article(ONE.id))
+        store.close()
+
+    threads = [threading.Thread(target=read) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [ONE] * 8
+
+
+def test_a_folder_without_a_store_is_missing_and_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(IndexMissing, match="rag add"):
+        Store(tmp_path / "index.sqlite")
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no database at all, only some text " * 30])
+def test_a_file_that_is_no_store_is_broken(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "index.sqlite").write_bytes(content)
+    with pytest.raises(IndexBroken, match="index.sqlite"):
+        Store(tmp_path / "index.sqlite")
+
+
+def test_a_store_of_another_version_is_refused(store: Store, tmp_path: Path) -> None:
+    store.close()
+    with sqlite3.connect(tmp_path / "index.sqlite") as connection:
+        connection.execute("UPDATE meta SET value = '99' WHERE key = 'version'")
+    connection.close()
+    with pytest.raises(IndexBroken, match="version 99"):
+        Store(tmp_path / "index.sqlite")
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        ("DELETE FROM vectors WHERE key = (SELECT vector_key FROM passages WHERE id = 1)", "1 passages without a vector"),
+        ("UPDATE vectors SET vector = x'0000' WHERE key = (SELECT vector_key FROM passages WHERE id = 1)", "1 vectors of a wrong size"),
+        ("UPDATE passages SET stop = 999 WHERE id = 1", "1 passages that reach beyond their article"),
+        ("UPDATE passages SET start = 10 WHERE id = 1", "1 passages that reach beyond their article"),
+        ("DELETE FROM passages WHERE article_id = (SELECT article_id FROM passages WHERE id = 1)", "1 articles without passages"),
+    ],
+)
+def test_damage_is_named_and_its_articles_are_deleted_and_no_others(store: Store, tmp_path: Path, damage: str, problem: str) -> None:
+    _write(store, ONE, (0, 10), (11, 22))
+    _write(store, TWO)
+    assert store.integrity_problems() == []
+    with sqlite3.connect(tmp_path / "index.sqlite") as connection:
+        connection.execute(damage)
+    connection.close()
+    assert store.integrity_problems() == [problem]
+    assert store.delete_damaged() == [ONE.uri]
+    assert store.integrity_problems() == []
+    assert list(store.articles()) == [TWO]
+    assert store.changes_since(2)[1] == []
+
+
+def test_passages_without_an_article_are_found_and_dropped_as_removed(store: Store, tmp_path: Path) -> None:
+    _write(store, ONE, (0, 10), (11, 22))
+    _write(store, TWO)
+    with sqlite3.connect(tmp_path / "index.sqlite") as connection:
+        connection.execute("DELETE FROM articles WHERE id = ?", (ONE.id,))
+    connection.close()
+    assert store.integrity_problems() == ["2 passages without an article"]
+    assert store.delete_damaged() == []
+    assert store.integrity_problems() == []
+    assert store.passage_ids() == [3]
+
+
+def test_passages_made_by_another_embedder_replace_the_old_ones_under_a_new_identity(store: Store) -> None:
+    _write(store, ONE, (0, 10), (11, 22))
+    identity = store.meta("identity")
+    key = vector_key("other", ONE.text)
+    store.add_vectors([(key, _vector(0, 0, 3, 4))])
+    store.replace_passages([(ONE.id, [Span(0, 22, "en")], [key])], "other", DIM)
+    assert store.meta("embedder") == "other"
+    assert store.meta("identity") != identity
+    assert store.passage_ids() == [3]
+    assert store.vectors([3])[1] == pytest.approx(np.array([[0, 0, 0.6, 0.8]]), abs=1e-3)
