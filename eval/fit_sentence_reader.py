@@ -48,7 +48,7 @@ _SETS = (
     "tydiqa_goldp",
 )
 _PARALLEL = ("squad_es", "squad_sv", "squad_it")
-_PARAGRAPHS, _QUESTIONS = 140, 120  # of each pair of languages
+_PARAGRAPHS, _QUESTIONS = 110, 110  # of each pair of languages
 
 Example = dict[str, Any]
 
@@ -145,7 +145,7 @@ def _some_paragraphs(examples: list[Example], seed: str) -> list[Example]:
     """Take whole articles until there are enough paragraphs: siblings make the hard negatives."""
     by_title: dict[str, list[Example]] = defaultdict(list)
     for example in examples:
-        by_title[example["title"]].append(example)
+        by_title[example["title"] or example["context"]].append(example)
     titles = sorted(by_title)
     random.Random(seed).shuffle(titles)
     chosen: list[Example] = []
@@ -169,12 +169,18 @@ def _ask(pair: str, paragraphs: list[Example], questions: list[tuple[str, Exampl
         add_articles(index, [records])
         siblings = defaultdict(set)
         for text, n in numbers.items():
-            siblings[titles[text]].add(f"paragraph:{n}")
+            siblings[titles[text] or text].add(f"paragraph:{n}")
         for text, example in chance.sample(questions, min(_QUESTIONS, len(questions))):
             question = Question(text, detect(text), index.embedder.embed_query(text))
             gold = f"paragraph:{numbers[example['context']]}"
             fate = chance.random()
-            hidden = set() if fate < 0.5 else {gold} if fate < 0.9 else siblings[titles[example["context"]]]
+            hidden = (
+                set()
+                if fate < 0.5
+                else {gold}
+                if fate < 0.9
+                else siblings[titles[example["context"]] or example["context"]]
+            )
             hits = [
                 h for h in HybridRetriever(index, 3, Where()).retrieve(question, 16) if h.article.uri not in hidden
             ][:8]

@@ -34,6 +34,7 @@ Floats = npt.NDArray[np.float32]
 _STORE = "index.sqlite"
 _SAVE_AFTER = 0.05  # of the passages changed: the FAISS file is written again
 _REEMBED_BATCH = 64  # articles
+_PATIENCE = 5  # seconds: longer than a reader needs that brings the lexical index up to date
 
 log = logging.getLogger(__name__)
 
@@ -73,11 +74,11 @@ class ArticleIndex:
         self.embedder = embedder
         self._store = store
         self._lock = threading.RLock()  # guards the FAISS index, which may not change while it is searched
-        self._writer = filelock.FileLock(folder / "write.lock", timeout=0)
+        self._writer = filelock.FileLock(folder / "write.lock", timeout=_PATIENCE)
         self._attach()
 
     def _attach(self) -> None:
-        identity = self._store.meta("identity")
+        identity = self._identity = self._store.meta("identity")
         self._dense = DenseIndex(int(self._store.meta("dim")), self._store.vectors)
         self._lexical = LexicalIndex(self.folder, identity)
         self._dense_generation = self._dense_saved = self._lexical_seen = 0
@@ -177,10 +178,10 @@ class ArticleIndex:
         """
         revisions, inputs = [], dict[bytes, str]()
         for chunked in articles:
-            texts = self._keyed_inputs(chunked.article, chunked.spans)
+            texts = _keyed_inputs(self.embedder, chunked.article, chunked.spans)
             inputs.update(texts)
             revisions.append(Revision(chunked.article, chunked.spans, [key for key, _ in texts], chunked.origin))
-        made = self._embed_missing(inputs)
+        made = self._embed_missing(self.embedder, inputs)
         self._store.write(revisions, made)
         return len(made)
 
@@ -198,37 +199,32 @@ class ArticleIndex:
             progress: called with the number of articles done since the last call.
         """
         everything: list[tuple[str, list[Span], list[bytes]]] = []
-        self.embedder = embedder
         batch: dict[bytes, str] = {}
         since = 0
         for article in self._store.articles():
             spans = chunk(article, embedder.count_tokens, embedder.max_tokens)
-            texts = self._keyed_inputs(article, spans)
+            texts = _keyed_inputs(embedder, article, spans)
             everything.append((article.id, spans, [key for key, _ in texts]))
             batch.update(texts)
             since += 1
             if since == _REEMBED_BATCH:
-                self._store.add_vectors(self._embed_missing(batch))
+                self._store.add_vectors(self._embed_missing(embedder, batch))
                 progress(since)
                 batch, since = {}, 0
-        self._store.add_vectors(self._embed_missing(batch))
+        self._store.add_vectors(self._embed_missing(embedder, batch))
         progress(since)
         old = self._lexical.folder
         self._store.replace_passages(everything, embedder.name, embedder.dim)
+        self.embedder = embedder
         self._attach()
         shutil.rmtree(old, ignore_errors=True)
 
-    def _keyed_inputs(self, article: Article, spans: Sequence[Span]) -> list[tuple[bytes, str]]:
-        """Give what is embedded for each passage, with the key that its vector is stored under."""
-        texts = [passage_input(article.title, article.text[s.start : s.end]) for s in spans]
-        return [(vector_key(self.embedder.name, text), text) for text in texts]
-
-    def _embed_missing(self, inputs: dict[bytes, str]) -> list[tuple[bytes, Floats]]:
+    def _embed_missing(self, embedder: Embedder, inputs: dict[bytes, str]) -> list[tuple[bytes, Floats]]:
         unseen = self._store.missing_vectors(inputs)
         missing = [key for key in inputs if key in unseen]
         if not missing:
             return []
-        return list(zip(missing, self.embedder.embed_passages([inputs[key] for key in missing]), strict=True))
+        return list(zip(missing, embedder.embed_passages([inputs[key] for key in missing]), strict=True))
 
     def is_unchanged(self, uri: str, fingerprint: str) -> bool:
         """Tell whether the article with this URI was read from the same bytes."""
@@ -286,7 +282,7 @@ class ArticleIndex:
 
     def is_empty(self) -> bool:
         """Tell whether there is no article yet."""
-        return next(self._store.articles(), None) is None
+        return self._store.is_empty()
 
     def status(self) -> Status:
         """Sum up what the index holds."""
@@ -352,10 +348,14 @@ class ArticleIndex:
         generation = self._store.generation()
         with self._lock:
             if self._dense_generation != generation:
-                if self._dense_generation == 0:
-                    self._dense.build(self._store.passage_ids())
+                if self._store.meta("identity") != self._identity:
+                    made_with = self._store.meta("embedder")
+                    raise EmbedderMismatch(f"{self.folder} was embedded anew with {made_with} meanwhile: open it again")
+                changes = self._store.changes_since(self._dense_generation, generation)
+                if self._dense_generation == 0 or changes is None:
+                    self._dense.build(self._store.passage_ids(generation))
                 else:
-                    self._dense.update(*self._store.changes_since(self._dense_generation))
+                    self._dense.update(*changes)
                 self._dense_generation = generation
             if self._lexical_generation() != generation:
                 self._catch_up_lexical(generation)
@@ -370,27 +370,45 @@ class ArticleIndex:
         """Only one process may write; while another does, it is the one to bring the lexical index up to date."""
         try:
             with self._writer.acquire(timeout=0):
-                since = self._lexical.generation()
-                removed, added = self._store.changes_since(since)
-                rows = self._store.passages_with_articles(added)
-                with_terms = ((p.id, number, terms(f"{title}\n{text}", p.language)) for p, number, title, text in rows)
-                self._lexical.update(removed, with_terms, generation)
+                try:
+                    self._update_lexical(self._lexical.generation(), generation)
+                except ValueError as error:
+                    log.warning("the lexical index is damaged (%s); it is built anew", error)
+                    self._lexical.start_over()
+                    self._update_lexical(0, generation)
                 self._lexical_seen = generation
         except (filelock.Timeout, OSError) as error:
             log.info("the lexical index stays at an older generation for now: %s", error)
 
+    def _update_lexical(self, since: int, generation: int) -> None:
+        changes = self._store.changes_since(since, generation)
+        if changes is None:
+            self._lexical.start_over()
+        removed, added = changes or ([], self._store.passage_ids(generation))
+        rows = self._store.passages_with_articles(added)
+        with_terms = ((p.id, number, terms(f"{title}\n{text}", p.language)) for p, number, title, text in rows)
+        self._lexical.update(removed, with_terms, generation)
+
     def _save(self) -> None:
         """Write the FAISS file if enough has changed since it was written; otherwise opening it catches up."""
+        for path in self.folder.glob("lexical-*"):
+            if path != self._lexical.folder:  # left by a re-embedding that was killed at its end
+                shutil.rmtree(path, ignore_errors=True)
         with self._lock:
             if self._dense_saved == self._dense_generation:
                 return
-            removed, added = self._store.changes_since(self._dense_saved)
-            if self._dense_saved and len(removed) + len(added) < _SAVE_AFTER * len(self._dense):
+            changes = self._store.changes_since(self._dense_saved, self._dense_generation)
+            if self._dense_saved and changes and sum(map(len, changes)) < _SAVE_AFTER * len(self._dense):
                 return
-            identity = self._store.meta("identity")
-            target = self.folder / dense.file_name(identity, self._dense_generation)
+            target = self.folder / dense.file_name(self._identity, self._dense_generation)
             self._dense.save(target)
             self._dense_saved = self._dense_generation
             for path in self.folder.glob("dense-*"):
                 if path != target:
                     path.unlink(missing_ok=True)
+
+
+def _keyed_inputs(embedder: Embedder, article: Article, spans: Sequence[Span]) -> list[tuple[bytes, str]]:
+    """Give what is embedded for each passage, with the key that its vector is stored under."""
+    texts = [passage_input(article.title, article.text[s.start : s.end]) for s in spans]
+    return [(vector_key(embedder.name, text), text) for text in texts]

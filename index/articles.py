@@ -47,8 +47,8 @@ class Skipped:
 def list_files(paths: Iterable[Path]) -> Iterator[Path | Skipped]:
     """List the files that ``paths`` name, folders searched in full, in a stable order, each once.
 
-    Hidden files are passed over; links to folders are not followed. A file given by name is tried whatever its
-    suffix; in a folder, files of other types are reported.
+    Hidden files are passed over; links to folders are not followed. Files of other types are
+    reported.
     """
     seen: set[Path] = set()
     for path in paths:
@@ -57,18 +57,17 @@ def list_files(paths: Iterable[Path]) -> Iterator[Path | Skipped]:
         elif path.exists() or path.is_symlink():
             found = iter([path])
         else:
-            found = iter([Skipped(str(path), "no such file or folder")])
+            found = iter([Skipped(path.absolute().as_uri(), "no such file or folder")])
         for item in found:
             if isinstance(item, Skipped):
                 yield item
-            elif (resolved := item.resolve()) not in seen:
-                seen.add(resolved)
-                if item.suffix.lower() in KINDS:
-                    yield resolved
+            elif (real := Path(os.path.realpath(item))) not in seen:
+                seen.add(real)
+                if real.suffix.lower() in KINDS:
+                    yield real
                 else:
-                    yield Skipped(
-                        str(item), f"unsupported type {item.suffix or '(no suffix)'}; known: {' '.join(KINDS)}"
-                    )
+                    suffix = real.suffix or "(no suffix)"
+                    yield Skipped(real.as_uri(), f"unsupported type {suffix}; known: {' '.join(KINDS)}")
 
 
 def _walk(folder: Path) -> Iterator[Path | Skipped]:
@@ -79,7 +78,7 @@ def _walk(folder: Path) -> Iterator[Path | Skipped]:
             if not name.startswith("."):
                 yield Path(parent) / name
     for problem in problems:
-        yield Skipped(str(problem.filename), problem.strerror or "cannot be read")
+        yield Skipped(Path(problem.filename).absolute().as_uri(), (problem.strerror or "cannot be read").lower())
 
 
 def read_sources(file: Path) -> Iterator[Source | Skipped]:
@@ -112,7 +111,7 @@ def _read_lines(file: Path, uri: str) -> Iterator[Source | Skipped]:
                     line = lines.readline(LARGEST_ARTICLE)
                 yield Skipped(here, f"line longer than {LARGEST_ARTICLE // 10**6} MB")
             elif line.strip():
-                yield _record(line, here, uri)
+                yield _record(line.strip(), here, uri)
 
 
 def _record(line: bytes, here: str, origin: str) -> Source | Skipped:
@@ -124,7 +123,8 @@ def _record(line: bytes, here: str, origin: str) -> Source | Skipped:
     if not isinstance(record, dict) or not isinstance(record.get("text"), str):
         return Skipped(here, 'needs to be a JSON object with at least "text", best with "title", "url" and "published"')
     url = record.get("url")
-    return Source(url if isinstance(url, str) and url.strip() else here, "record", line, origin)
+    uri = url.strip().encode("utf-8", "replace").decode() if isinstance(url, str) else ""
+    return Source(uri or here, "record", line, origin)
 
 
 def readable(uri: str) -> str:

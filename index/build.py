@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from index.article_index import ArticleIndex, Chunked
-from index.articles import Skipped, Source, list_files, read_sources
+from index.articles import Skipped, Source, list_files, read_sources, readable
 from index.chunk import chunk
 from index.clean import clean, fingerprint
 from index.errors import ModelUnavailable, NotAnArticle
 
 _BATCH_CHARACTERS = 100_000  # of text in one transaction: some 30 seconds of embedding on a slow machine
 _BATCH_ARTICLES = 64
+_COPY = "same text as "
 
 
 @dataclass
@@ -57,16 +58,34 @@ def add_articles(
     seen: set[str] = set()
     with index.writing():
         files = list(list_files(paths))
-        for batch in _batches(_changed(index, files, seen, report, show)):
-            known = sum(index.holds(chunked.article.uri) for chunked in batch)
-            report.passages_embedded += index.add(batch)
-            report.updated += known
-            report.added += len(batch) - known
+        _take_in(index, files, seen, report, show)
         if sync:
             _remove_gone(index, paths, seen, report)
+            if report.removed:
+                _take_in_former_copies(index, files, report)
         if report.updated or report.removed:
             index.forget_unused()
     return report
+
+
+def _take_in(
+    index: ArticleIndex, files: list[Path | Skipped], seen: set[str], report: Report, show: Callable[[Progress], None]
+) -> None:
+    for batch in _batches(_changed(index, files, seen, report, show)):
+        known = sum(index.holds(chunked.article.uri) for chunked in batch)
+        report.passages_embedded += index.add(batch)
+        report.updated += known
+        report.added += len(batch) - known
+
+
+def _take_in_former_copies(index: ArticleIndex, files: list[Path | Skipped], report: Report) -> None:
+    """Look again at what was skipped as a copy: what it is a copy of may just have been removed."""
+    if any(skipped.reason.startswith(_COPY) for skipped in report.skipped):
+        again = Report()
+        _take_in(index, files, set(), again, lambda _: None)
+        report.added += again.added
+        report.passages_embedded += again.passages_embedded
+        report.skipped = again.skipped
 
 
 def _changed(
@@ -79,8 +98,13 @@ def _changed(
     for file, size in zip(files, sizes, strict=True):
         inside = 0
         for source in [file] if isinstance(file, Skipped) else read_sources(file):
+            if isinstance(source, Skipped):
+                made: Chunked | Skipped | None = source
+            elif source.uri in seen:
+                made = Skipped(source.uri, f"the same URL twice; the second time in {readable(source.origin)}")
+            else:
+                made = _chunk_if_changed(index, source, texts)
             seen.add(source.uri)
-            made = source if isinstance(source, Skipped) else _chunk_if_changed(index, source, texts)
             if isinstance(made, Skipped):
                 report.skipped.append(made)
             elif made is None:
@@ -108,8 +132,8 @@ def _chunk_if_changed(index: ArticleIndex, source: Source, texts: dict[str, str]
         detail = " ".join(str(error).split())[:200]
         return Skipped(source.uri, f"cannot be parsed ({type(error).__name__}: {detail})")
     twin = texts.get(article.text) or index.same_text(article.text)
-    if twin is not None and twin != source.uri:
-        return Skipped(source.uri, f"same text as {twin}")
+    if twin not in (None, source.uri) and not index.holds(source.uri):
+        return Skipped(source.uri, f"{_COPY}{readable(str(twin))}")
     texts[article.text] = source.uri
     if len(texts) > _BATCH_ARTICLES:  # what is older is in the index by now
         del texts[next(iter(texts))]
@@ -135,10 +159,12 @@ def _remove_gone(index: ArticleIndex, paths: list[Path], seen: set[str], report:
     A file that is there but could not be read, or no longer holds an article, keeps what the index has of it.
     """
     gone = []
+    out_of_reach = {skipped.uri for skipped in report.skipped}
     for path in paths:
         for article_id in index.find_articles(path.resolve().as_uri()):
             uri, origin = index.uri_and_origin(article_id)
-            if uri not in seen and not (origin in seen and uri != origin):
+            is_out_of_reach = any(origin == place or origin.startswith(f"{place}/") for place in out_of_reach)
+            if uri not in seen and not is_out_of_reach:
                 gone.append(article_id)
     if gone:
         index.remove(gone)

@@ -11,6 +11,7 @@ CountTokens = Callable[[Sequence[str]], list[int]]
 TARGET_TOKENS = 200  # a passage holds about one thought; see eval/LOG.md for what other sizes gave
 _CLOSE_AT = 0.6  # of the target: past this, a paragraph's end closes the passage
 _SHORTEST = 0.2  # of the target: a last passage shorter than this joins the one before
+_LONGEST_TITLE = 160  # characters of it that are embedded: the passage has to have room
 _SOFT_BREAK = re.compile(r"[;:,，、；：]\s*|\s+")
 
 
@@ -19,7 +20,7 @@ def passage_input(title: str, text: str) -> str:
 
     The title never enters the offsets, and is left out where the passage begins with it already.
     """
-    return text if not title or text.startswith(title.rstrip("…")) else f"{title}. {text}"
+    return text if not title or text.startswith(title.rstrip("…")) else f"{title[:_LONGEST_TITLE]}. {text}"
 
 
 def chunk(article: Article, count_tokens: CountTokens, max_tokens: int, target: int = TARGET_TOKENS) -> list[Span]:
@@ -35,7 +36,7 @@ def chunk(article: Article, count_tokens: CountTokens, max_tokens: int, target: 
         target: wanted length of a passage in tokens.
     """
     target = min(target, max_tokens)
-    room = max(target, max_tokens - 16 - count_tokens([article.title])[0])
+    room = max(target, max_tokens - 16 - count_tokens([article.title[:_LONGEST_TITLE]])[0])
     pieces = _sized_sentences(article, count_tokens, room)
     spans: list[tuple[int, int, int]] = []  # start, end, tokens
     for start, end, size, opens_paragraph in pieces:
@@ -72,10 +73,26 @@ def _sized_sentences(article: Article, count_tokens: CountTokens, room: int) -> 
         if size <= room:
             sized.append((start, end, size, opens))
         else:
-            for a, b in _cut(text, start, end, max(1, (end - start) * room // (2 * size))):
-                sized.append((a, b, count_tokens([text[a:b]])[0], opens and a == start))
+            for a, b, tokens in _fitting_pieces(text, start, end, count_tokens, room):
+                sized.append((a, b, tokens, opens and a == start))
         previous = end
     return sized
+
+
+def _fitting_pieces(
+    text: str, start: int, end: int, count_tokens: CountTokens, room: int
+) -> list[tuple[int, int, int]]:
+    """Cut ``text[start:end]`` into pieces of at most ``room`` tokens: (start, end, tokens)."""
+    size = count_tokens([text[start:end]])[0]
+    if size <= room or end - start == 1:
+        return [(start, end, size)]
+    longest = max(1, (end - start) * room // (2 * size))
+    pieces = _cut(text, start, end, longest)
+    sizes = count_tokens([text[a:b] for a, b in pieces])
+    fitting: list[tuple[int, int, int]] = []
+    for (a, b), tokens in zip(pieces, sizes, strict=True):
+        fitting += [(a, b, tokens)] if tokens <= room else _fitting_pieces(text, a, b, count_tokens, room)
+    return fitting
 
 
 def _cut(text: str, start: int, end: int, longest: int) -> list[tuple[int, int]]:
@@ -87,5 +104,5 @@ def _cut(text: str, start: int, end: int, longest: int) -> list[tuple[int, int]]
         pieces.append((start, stop))
         start = stop
     pieces.append((start, end))
-    trimmed = [(a, a + len(text[a:b].rstrip())) for a, b in pieces]
+    trimmed = [(b - len(text[a:b].lstrip()), a + len(text[a:b].rstrip())) for a, b in pieces]
     return [(a, b) for a, b in trimmed if a < b]

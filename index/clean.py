@@ -156,14 +156,12 @@ def decode(data: bytes) -> str:
         if data.startswith(mark):
             return data.decode(name, errors="replace")
     head = data[:4000]
-    if head.count(0) * 5 > len(head):
-        name = "utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be"
-        text = data.decode(name, errors="replace")
+    if head.count(0) or sum(b < 9 or 13 < b < 32 for b in head) * 20 > len(head):
+        # Of UTF-16 the bytes in every other place are the same few: 0 for Latin, 0 and 4 for Cyrillic.
+        text = data.decode("utf-16-le" if len(set(head[1::2])) < len(set(head[::2])) else "utf-16-be", errors="replace")
         if _is_binary(text):
             raise NotAnArticle("binary data, not text")
         return text
-    if head.count(0) or sum(b < 9 or 13 < b < 32 for b in head) * 20 > len(head):
-        raise NotAnArticle("binary data, not text")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -300,7 +298,7 @@ def article_of_lines(text: str, title: str = "", published: str | None = None) -
         title = _title(header, body, language)
     if not title and _opens_with_title(body):
         title, body = body[0], body[1:]
-    body = [line for line in body if line != title]
+    body = [line for line in body if not line or line != title]
     while body and not body[0]:
         body = body[1:]
     if published is None:

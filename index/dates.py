@@ -118,7 +118,7 @@ _PARSED_LANGUAGES = {
 def _checked(year: int, month: int | None, day: int | None) -> str | None:
     """Write an ISO date of the precision known; impossible and future dates are unknown."""
     try:
-        earliest = date(year, month or 1, day or 1)
+        earliest = date(year, 1 if month is None else month, 1 if day is None else day)
     except ValueError:
         return None
     if earliest > date.today() + timedelta(days=1):

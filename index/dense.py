@@ -19,6 +19,7 @@ GiveVectors = Callable[[Sequence[int]], tuple[list[int], Floats]]
 EXACT_LIMIT = 100_000  # passages; up to here an exact search takes some 15 ms
 _PROBED = 1 / 16  # of an inverted file's lists that a search looks into
 _REFINED = 10  # approximate candidates scored exactly for each one wanted
+_FEW = 20_000  # passages that a filter admits: up to here they are all scored exactly
 _AT_ONCE = 50_000  # vectors in memory while an index is built
 
 
@@ -78,6 +79,8 @@ class DenseIndex:
         """Give up to ``k`` passages nearest to ``vector``, best first, with their cosines; ``among`` restricts them."""
         if len(self) == 0 or k < 1 or (among is not None and not len(among)):
             return []
+        if not self.is_exact and among is not None and len(among) <= _FEW:
+            return self._scored(vector, among)[:k]  # they may stand in lists that a search would not look into
         wanted = min(k if self.is_exact else k * _REFINED, len(self))
         query = np.ascontiguousarray(vector[None, :], np.float32)
         selector = None if among is None else faiss.IDSelectorBatch(np.asarray(among, np.int64))
@@ -87,7 +90,7 @@ class DenseIndex:
             parameters = faiss.SearchParametersIVF(sel=selector, nprobe=self._index.nprobe)
         scores, ids = self._index.search(query, wanted, params=parameters)
         found = [(int(i), float(s)) for i, s in zip(ids[0], scores[0], strict=True) if i >= 0]
-        return found if self.is_exact else self._refined(vector, found)[:k]
+        return found if self.is_exact else self._scored(vector, [i for i, _ in found])[:k]
 
     def save(self, path: Path) -> None:
         """Write the index to ``path``, whole or not at all."""
@@ -124,8 +127,9 @@ class DenseIndex:
         lists = self._index.invlists
         return [int(i) for n in range(lists.nlist) for i in faiss.rev_swig_ptr(lists.get_ids(n), lists.list_size(n))]
 
-    def _refined(self, vector: Floats, found: list[tuple[int, float]]) -> list[tuple[int, float]]:
-        ids, vectors = self._give_vectors([i for i, _ in found])
+    def _scored(self, vector: Floats, ids: Sequence[int]) -> list[tuple[int, float]]:
+        """Score passages from their stored vectors, best first."""
+        ids, vectors = self._give_vectors(ids)
         scores = vectors @ vector
         return sorted(((i, float(s)) for i, s in zip(ids, scores, strict=True)), key=lambda pair: -pair[1])
 

@@ -28,8 +28,7 @@ class LexicalIndex:
         try:
             self._index = self._open()
         except ValueError:  # damaged: it is derived, and is built again
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._index = self._open()
+            self.start_over()
 
     def _open(self) -> tantivy.Index:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -39,6 +38,11 @@ class LexicalIndex:
     def folder(self) -> Path:
         """Where the index is stored."""
         return self._folder
+
+    def start_over(self) -> None:
+        """Throw everything away."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._index = self._open()
 
     def reload(self) -> None:
         """See what another process has committed."""
@@ -62,8 +66,12 @@ class LexicalIndex:
             removed: passage ids.
             added: passage id, article number and terms of each; a passage that is there already is replaced.
             generation: of the store, with these changes.
+
+        Raises:
+            ValueError: the files are damaged; `start_over` and add everything.
         """
         writer = self._index.writer(_HEAP, 1)
+        writer.garbage_collect_files()  # what a killed commit left would be in the way of this one
         for passage_id in removed:
             writer.delete_documents_by_term("id", passage_id)
         for passage_id, article, words in added:

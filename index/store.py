@@ -44,13 +44,15 @@ CREATE TABLE removed (passage_id INTEGER PRIMARY KEY, generation INTEGER NOT NUL
 _ARTICLE = "id, uri, title, text, language, published, updated, fetched, source, raw_sha256"
 _PASSAGE = "id, article_id, ordinal, start, stop, language"
 _VECTOR_BYTES = "2 * (SELECT value FROM meta WHERE key = 'dim')"
+# Vectors that no passage uses may be another model's, made ahead by a re-embedding.
+_WRONG_SIZE = f"length(vector) <> {_VECTOR_BYTES} AND key IN (SELECT vector_key FROM passages)"
 _BEYOND = "(p.start < 0 OR p.stop <= p.start OR p.stop > length(a.text))"
 _PROBLEMS = {
     "passages without an article": "passages WHERE article_id NOT IN (SELECT id FROM articles)",
     "passages without a vector": "passages WHERE vector_key NOT IN (SELECT key FROM vectors)",
     "articles without passages": "articles WHERE id NOT IN (SELECT article_id FROM passages)",
     "passages that reach beyond their article": f"passages p JOIN articles a ON a.id = p.article_id WHERE {_BEYOND}",
-    "vectors of a wrong size": f"vectors WHERE length(vector) <> {_VECTOR_BYTES}",
+    "vectors of a wrong size": f"vectors WHERE {_WRONG_SIZE}",
 }
 _MANY = 500  # values bound in one statement
 T = TypeVar("T")
@@ -105,6 +107,7 @@ class Store:
             "embedder": embedder,
             "dim": str(dim),
             "generation": "0",
+            "forgotten": "0",
         }
         connection.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
         connection.commit()
@@ -223,6 +226,8 @@ class Store:
         with self._writing() as connection:
             connection.execute("DELETE FROM vectors WHERE key NOT IN (SELECT vector_key FROM passages)")
             connection.execute("DELETE FROM removed WHERE generation <= ?", (caught_up,))
+            forgotten = "UPDATE meta SET value = max(CAST(value AS INTEGER), ?) WHERE key = 'forgotten'"
+            connection.execute(forgotten, (caught_up,))
 
     # Reading
 
@@ -283,10 +288,12 @@ class Store:
             for row in self._select(f"SELECT {_PASSAGE} FROM passages WHERE id IN (%s)", part)
         }
 
-    def passage_ids(self) -> list[int]:
-        """Give the ids of all passages, ascending."""
+    def passage_ids(self, upto: int | None = None) -> list[int]:
+        """Give the ids of all passages, ascending; with ``upto``, of those added up to and including a generation."""
         with self._reading() as connection:
-            return [row[0] for row in connection.execute("SELECT id FROM passages ORDER BY id")]
+            generation = self.generation() if upto is None else upto
+            rows = connection.execute("SELECT id FROM passages WHERE generation <= ? ORDER BY id", (generation,))
+            return [row[0] for row in rows]
 
     def passages_with_articles(self, ids: Sequence[int]) -> Iterator[tuple[Passage, int, str, str]]:
         """Give, for each passage, itself, its article's number, its title and its own text."""
@@ -307,18 +314,19 @@ class Store:
         values = np.frombuffer(b"".join(row[1] for row in rows), np.float16).reshape(len(rows), -1)
         return [row[0] for row in rows], values.astype(np.float32)
 
-    def changes_since(self, generation: int) -> tuple[list[int], list[int]]:
-        """Give the ids of the passages removed and of those added after a generation."""
+    def changes_since(self, generation: int, upto: int | None = None) -> tuple[list[int], list[int]] | None:
+        """Give the ids of the passages removed and of those added after a generation, up to and including another.
+
+        ``None`` if removals of that time are forgotten already: then only building anew helps.
+        """
+        if generation < int(self.meta("forgotten")):
+            return None
+        between = "generation > ? AND generation <= ?"
+        values = (generation, self.generation() if upto is None else upto)
         with self._reading() as connection:
-            removed = [
-                row[0]
-                for row in connection.execute("SELECT passage_id FROM removed WHERE generation > ?", (generation,))
-            ]
-            added = [
-                row[0]
-                for row in connection.execute("SELECT id FROM passages WHERE generation > ? ORDER BY id", (generation,))
-            ]
-        return removed, added
+            removed = connection.execute(f"SELECT passage_id FROM removed WHERE {between}", values).fetchall()
+            added = connection.execute(f"SELECT id FROM passages WHERE {between} ORDER BY id", values).fetchall()
+        return [row[0] for row in removed], [row[0] for row in added]
 
     def admitted(self, where: Where) -> tuple[list[int], list[int]]:
         """Give the numbers of the articles that pass a filter, and the ids of their passages."""
@@ -343,6 +351,11 @@ class Store:
                 f"SELECT p.id FROM passages p JOIN articles a ON a.id = p.article_id WHERE {condition} ORDER BY p.id"
             )
             return numbers, [row[0] for row in connection.execute(query, values)]
+
+    def is_empty(self) -> bool:
+        """Tell whether there is no article."""
+        with self._reading() as connection:
+            return not connection.execute("SELECT EXISTS (SELECT 1 FROM articles)").fetchone()[0]
 
     def counts(self) -> dict[str, int]:
         """Count articles, passages and vectors."""
@@ -384,13 +397,12 @@ class Store:
         """Remove the articles that `integrity_problems` speaks of; give their URIs, to be added anew."""
         with self._writing() as connection:
             connection.execute("DELETE FROM passages WHERE article_id NOT IN (SELECT id FROM articles)")
+            connection.execute(f"DELETE FROM vectors WHERE {_WRONG_SIZE}")
             rows = connection.execute(
                 f"""SELECT DISTINCT a.id, a.uri FROM articles a LEFT JOIN passages p ON p.article_id = a.id
-                LEFT JOIN vectors v ON v.key = p.vector_key WHERE p.id IS NULL OR v.key IS NULL
-                OR length(v.vector) <> {_VECTOR_BYTES} OR {_BEYOND}"""
+                LEFT JOIN vectors v ON v.key = p.vector_key WHERE p.id IS NULL OR v.key IS NULL OR {_BEYOND}"""
             ).fetchall()
             _delete(connection, [row[0] for row in rows], _next_generation(connection))
-            connection.execute(f"DELETE FROM vectors WHERE length(vector) <> {_VECTOR_BYTES}")
         return [str(row[1]) for row in rows]
 
     def _select(self, query: str, values: Sequence[object]) -> list[tuple]:  # type: ignore[type-arg]

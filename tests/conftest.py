@@ -1,5 +1,6 @@
 """What the tests share: one built sample index, the real model, and a tiny embedder for tests that only count."""
 
+import os
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -20,6 +21,7 @@ from index.types import Article
 Floats = npt.NDArray[np.float32]
 
 ROOT = Path(__file__).resolve().parent.parent
+SUBPROCESS = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}  # its environment
 SAMPLES = ROOT / "eval" / "data" / "articles"
 
 
@@ -92,7 +94,9 @@ def text_source(text: str | bytes, kind: Kind = "text", uri: str = "file:///news
     return Source(uri, kind, text.encode() if isinstance(text, str) else text, uri)
 
 
-def make_article(uri: str, text: str, title: str = "", language: str = "en", published: str | None = None, source: str = "news") -> Article:
+def make_article(
+    uri: str, text: str, title: str = "", language: str = "en", published: str | None = None, source: str = "news"
+) -> Article:
     """Make an article whose id follows from its URI and text."""
     key = blake2b(f"{uri}\0{title}\0{text}".encode(), digest_size=8).hexdigest()
     return Article(key, uri, title, text, language, published, None, "2025-01-01T00:00:00+00:00", source, f"raw-{key}")

@@ -20,11 +20,19 @@ _SENTENCES = st.builds(
     st.lists(_WORDS, min_size=1, max_size=70),
     st.sampled_from([".", "!", "?", "", ",", " …"]),
 )
-_PROSE = st.builds("".join, st.lists(st.tuples(_SENTENCES, st.sampled_from([" ", "\n", "\n\n"])).map("".join), max_size=25))
+_PROSE = st.builds(
+    "".join, st.lists(st.tuples(_SENTENCES, st.sampled_from([" ", "\n", "\n\n"])).map("".join), max_size=25)
+)
 _ANYTHING = st.text(st.sampled_from("ab .,;:\n\t。，、中日がกข1Жй \u3000"), max_size=700)
 
-ZH = "无锡市政府表示，这条线路将于六月开通。全长十二公里，共设十五站！总投资为一亿八千万元。市民可以用手机购票吗？可以。" * 12
-JA = "市は新しい路面電車の計画を発表した。全長は十二キロである。駅は十五か所に設けられる。総工費は百億円と見込まれている。" * 12
+ZH = (
+    "无锡市政府表示，这条线路将于六月开通。全长十二公里，共设十五站！总投资为一亿八千万元。市民可以用手机购票吗？可以。"
+    * 12
+)
+JA = (
+    "市は新しい路面電車の計画を発表した。全長は十二キロである。駅は十五か所に設けられる。総工費は百億円と見込まれている。"
+    * 12
+)
 TH = "เทศบาลเมืองเชียงใหม่ประกาศโครงการรถรางสายใหม่ความยาวสิบสองกิโลเมตร มีสถานีสิบห้าแห่ง ใช้งบประมาณหนึ่งพันล้านบาท " * 40
 RU = "Проект трамвайной линии утвердили в г. Ижевске. Она пройдет через четыре квартала. Длина составит 11,4 км. " * 20
 
@@ -113,7 +121,9 @@ def test_a_passage_is_embedded_with_its_title_unless_it_begins_with_it() -> None
 
 
 @pytest.mark.parametrize(("language", "text"), [("zh", ZH), ("ja", JA), ("th", TH), ("ru", RU)])
-def test_passages_of_every_script_fit_the_real_model_and_end_with_sentences(embedder: OnnxE5, language: str, text: str) -> None:
+def test_passages_of_every_script_fit_the_real_model_and_end_with_sentences(
+    embedder: OnnxE5, language: str, text: str
+) -> None:
     text = text.strip()
     spans = chunk(make_article("file:///a.txt", text, "城市", language), embedder.count_tokens, embedder.max_tokens)
     _assert_passages_tile(text, spans)
@@ -160,5 +170,4 @@ def test_a_passage_in_another_language_than_its_article_is_marked_so() -> None:
     english = "The river froze early this year, and the ferry could not leave the harbour before noon on any day. " * 2
     russian = "Река в этом году замерзла рано, и паром не мог выйти из гавани до полудня ни в один из дней недели. " * 2
     spans = _spans(f"{english.strip()}\n{russian.strip()}")
-    assert [s.language for s in spans][0] == "en"
-    assert [s.language for s in spans][-1] == "ru"
+    assert (spans[0].language, spans[-1].language) == ("en", "ru")

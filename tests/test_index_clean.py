@@ -1,3 +1,4 @@
+import contextlib
 import json
 import re
 import time
@@ -13,7 +14,9 @@ from index.dates import date_of_line, is_update_line, parse_iso
 from index.errors import NotAnArticle
 from index.types import Article
 
-TRUTH: list[dict[str, Any]] = [json.loads(line) for line in (ROOT / "eval/data/articles_truth.jsonl").read_text("utf-8").splitlines()]
+TRUTH: list[dict[str, Any]] = [
+    json.loads(line) for line in (ROOT / "eval/data/articles_truth.jsonl").read_text("utf-8").splitlines()
+]
 
 RU = (
     "Проект трамвайной линии утвердили в Ижевске, она пройдет через четыре квартала.\n\n"
@@ -60,7 +63,9 @@ def test_the_title_of_a_sample_is_found(samples: dict[str, Article], file: str, 
 
 
 @pytest.mark.parametrize(("file", "published"), _each("published"))
-def test_the_date_of_a_sample_is_its_own_or_unknown(samples: dict[str, Article], file: str, published: str | None) -> None:
+def test_the_date_of_a_sample_is_its_own_or_unknown(
+    samples: dict[str, Article], file: str, published: str | None
+) -> None:
     assert samples[file].published == published
 
 
@@ -97,7 +102,11 @@ def test_cleaning_what_is_clean_changes_nothing(samples: dict[str, Article], fil
 
 
 def test_an_article_is_named_by_what_it_holds() -> None:
-    one, same, other = clean(text_source(EN)), clean(text_source(EN)), clean(text_source(EN + "\nA third sentence came later that day.\n"))
+    one, same, other = (
+        clean(text_source(EN)),
+        clean(text_source(EN)),
+        clean(text_source(EN + "\nA third sentence came later that day.\n")),
+    )
     assert one.id == same.id != other.id
     assert re.fullmatch(r"[0-9a-f]{16}", one.id)
     assert one.source == "news"
@@ -164,7 +173,11 @@ def test_what_is_no_article_is_refused_with_the_reason(data: bytes, kind: Kind, 
 
 
 def test_lone_surrogates_and_control_characters_are_gone_from_a_record() -> None:
-    record = {"title": "A \ud800title\u0000", "text": EN.replace("tram", "tr\u00adam\u200b") + "\udfff\u0007", "url": "https://example.org/a"}
+    record = {
+        "title": "A \ud800title\u0000",
+        "text": EN.replace("tram", "tr\u00adam\u200b") + "\udfff\u0007",
+        "url": "https://example.org/a",
+    }
     article = clean(text_source(json.dumps(record), "record", "https://example.org/a"))
     article.text.encode()
     article.title.encode()
@@ -179,7 +192,10 @@ def test_a_record_keeps_its_title_and_date() -> None:
     assert (article.title, article.published, article.text) == ("Trams at last", "2024-05-06", EN.strip())
 
 
-@pytest.mark.parametrize("field", [{"title": 5}, {"title": None}, {"published": 5}, {"published": ["2024"]}, {"published": "soon"}, {"title": ""}])
+@pytest.mark.parametrize(
+    "field",
+    [{"title": 5}, {"title": None}, {"published": 5}, {"published": ["2024"]}, {"published": "soon"}, {"title": ""}],
+)
 def test_a_record_with_odd_fields_is_read_without_them(field: dict[str, object]) -> None:
     article = clean(text_source(json.dumps({"text": EN, **field}), "record"))
     assert article.text.split() == EN.split()
@@ -208,10 +224,8 @@ def test_white_space_and_invisible_characters_are_evened_out() -> None:
 def test_deeply_nested_html_ends_quickly_with_an_article_or_a_refusal() -> None:
     page = "<html><body>" + "<div>" * 60_000 + f"<p>{EN}</p>" + "</div>" * 60_000
     started = time.perf_counter()
-    try:
+    with contextlib.suppress(NotAnArticle):
         assert "council" in clean(text_source(page, "html")).text
-    except NotAnArticle:
-        pass
     assert time.perf_counter() - started < 15
 
 
@@ -219,7 +233,8 @@ def test_scripts_and_hidden_markup_of_a_page_never_become_text() -> None:
     page = f"""<html><head><title>Trams</title><style>p {{color: red}}</style></head><body>
     <script>alert("stolen cookies of the reader and more")</script><article><h1>Trams</h1>
     <p>{EN.split(chr(10))[0]} &lt;script&gt;x&lt;/script&gt;</p><p>{EN.splitlines()[2]}</p>
-    <!-- a secret comment that nobody should read --></article><iframe src="javascript:evil()"></iframe></body></html>"""
+    <!-- a secret comment that nobody should read --></article>
+    <iframe src="javascript:evil()"></iframe></body></html>"""
     article = clean(text_source(page, "html"))
     assert article.title == "Trams"
     assert "council approved" in article.text
@@ -231,7 +246,9 @@ def test_scripts_and_hidden_markup_of_a_page_never_become_text() -> None:
     "page",
     [
         "<p>" * 5000,
-        "<!DOCTYPE x [<!ENTITY a '" + "lol" * 50 + "'><!ENTITY b '&a;&a;&a;&a;&a;&a;&a;'>]><html><body><p>&b;</p></body></html>",
+        "<!DOCTYPE x [<!ENTITY a '"
+        + "lol" * 50
+        + "'><!ENTITY b '&a;&a;&a;&a;&a;&a;&a;'>]><html><body><p>&b;</p></body></html>",
         "<table>" * 800 + "x" + "</table>" * 800,
         "<a href='" + "x" * 200_000,
         "&#x0;&#xD800;&#1114112;" * 50,
@@ -249,11 +266,13 @@ def test_a_broken_page_is_an_article_or_refused_and_nothing_else(page: str) -> N
 
 
 def test_markdown_gives_its_text_without_marks() -> None:
-    text = f"---\ntitle: Trams\ndate: 2024-05-06\n---\n\n# Trams\n\n{EN.splitlines()[0]} See [the *plan*](https://example.org).\n\n- one\n\n{EN.splitlines()[2]}\n"
+    one, _, two = EN.strip().split("\n")
+    front = "---\ntitle: Trams\ndate: 2024-05-06\n---\n"
+    text = f"{front}\n# Trams\n\n{one} See [the *plan*](https://example.org).\n\n- point\n\n{two}\n"
     article = clean(text_source(text, "markdown"))
     assert (article.title, article.published) == ("Trams", "2024-05-06")
-    assert article.text.startswith(EN.splitlines()[0] + " See the plan.")
-    assert article.text.endswith(EN.splitlines()[2])
+    assert article.text.startswith(f"{one} See the plan.")
+    assert article.text.endswith(two)
 
 
 # Other headlines
@@ -289,10 +308,15 @@ EN_OTHERS = [
 ]
 
 
-@pytest.mark.parametrize(("title", "body", "others"), [("Каток в городском саду", RU_BODY, RU_OTHERS), ("A rink in the town park", EN_BODY, EN_OTHERS)])
+@pytest.mark.parametrize(
+    ("title", "body", "others"),
+    [("Каток в городском саду", RU_BODY, RU_OTHERS), ("A rink in the town park", EN_BODY, EN_OTHERS)],
+)
 @pytest.mark.parametrize("headed", [True, False])
 @pytest.mark.parametrize("gap", ["\n", "\n\n"])
-def test_headlines_of_other_articles_below_are_never_kept(title: str, body: list[str], others: list[str], headed: bool, gap: str) -> None:
+def test_headlines_of_other_articles_below_are_never_kept(
+    title: str, body: list[str], others: list[str], headed: bool, gap: str
+) -> None:
     below = others if headed else others[1:]
     article = clean(text_source(title + "\n\n" + "\n\n".join(body) + "\n\n" + gap.join(below) + "\n"))
     assert article.text == "\n\n".join(body)
@@ -303,12 +327,18 @@ def test_headlines_of_other_articles_below_are_never_kept(title: str, body: list
 @pytest.mark.parametrize(
     ("title", "body", "teaser"),
     [
-        ("Каток в городском саду", RU_BODY, "В Туле отремонтируют вокзал: работы начнутся в июне и продлятся до конца года."),
+        (
+            "Каток в городском саду",
+            RU_BODY,
+            "В Туле отремонтируют вокзал: работы начнутся в июне и продлятся до конца года.",
+        ),
         ("A rink in the town park", EN_BODY, "The station roof in Hull will be repaired next year, the mayor said."),
     ],
 )
 @pytest.mark.parametrize("head", ["Читайте также:", "Read also:", "See also"])
-def test_an_inset_that_points_elsewhere_is_cut_out_and_the_rest_stays(title: str, body: list[str], teaser: str, head: str) -> None:
+def test_an_inset_that_points_elsewhere_is_cut_out_and_the_rest_stays(
+    title: str, body: list[str], teaser: str, head: str
+) -> None:
     inset = f"{head}\n{teaser.split(' ')[0]} {teaser.split(' ')[1]}"  # a headline without a full stop
     article = clean(text_source("\n\n".join([title, body[0], inset, *body[1:]])))
     assert article.text == "\n\n".join(body)

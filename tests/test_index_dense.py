@@ -86,7 +86,8 @@ def test_what_is_removed_is_gone_and_what_stays_keeps_its_id(make: MakeIndex, ve
         found = index.search(vector, 5)
         assert not {j for j, _ in found} & set(gone)
         if i not in gone:
-            assert found[0] == (i, pytest.approx(1, abs=1e-3))
+            assert found[0][0] == i
+            assert found[0][1] == pytest.approx(1, abs=1e-3)
 
 
 def test_what_is_removed_and_added_again_is_found_under_its_id(make: MakeIndex, vectors: dict[int, Floats]) -> None:
@@ -98,7 +99,9 @@ def test_what_is_removed_and_added_again_is_found_under_its_id(make: MakeIndex, 
     index.update([], moved)
     assert len(index) == 400
     for i, vector in zip(moved, fresh, strict=True):
-        assert index.search(vector, 1)[0] == (i, pytest.approx(1, abs=1e-3))
+        ((found, score),) = index.search(vector, 1)
+        assert found == i
+        assert score == pytest.approx(1, abs=1e-3)
     index.update(moved[:10], moved[:10])  # out and in, in one step
     assert len(index) == 400
     for i in list(vectors)[::7]:
@@ -130,7 +133,9 @@ def test_a_filter_that_admits_few_passages_still_finds_all_of_them(make: MakeInd
     assert [i for i, _ in index.search(query, 10, few)] == expected
 
 
-def test_an_index_is_the_same_after_saving_and_loading(make: MakeIndex, vectors: dict[int, Floats], tmp_path: Path) -> None:
+def test_an_index_is_the_same_after_saving_and_loading(
+    make: MakeIndex, vectors: dict[int, Floats], tmp_path: Path
+) -> None:
     index = make(vectors)
     file = tmp_path / "dense.faiss"
     index.save(file)
@@ -157,7 +162,9 @@ def test_a_truncated_file_is_told(make: MakeIndex, vectors: dict[int, Floats], t
         make(vectors).load(file)
 
 
-def test_a_file_of_garbage_or_of_another_model_is_told(make: MakeIndex, vectors: dict[int, Floats], tmp_path: Path) -> None:
+def test_a_file_of_garbage_or_of_another_model_is_told(
+    make: MakeIndex, vectors: dict[int, Floats], tmp_path: Path
+) -> None:
     file = tmp_path / "dense.faiss"
     file.write_bytes(b"not an index" * 100)
     with pytest.raises(ValueError, match="damaged"):
@@ -215,6 +222,12 @@ def test_the_inverted_file_finds_98_percent_of_what_an_exact_search_finds() -> N
 
 def test_the_newest_file_of_this_index_is_chosen(tmp_path: Path) -> None:
     assert newest_file(tmp_path, "abc") is None
-    for name in (file_name("abc", 9), file_name("abc", 10), file_name("xyz", 99), "dense-abc-11.faiss.new", "dense-abc-x.faiss"):
+    for name in (
+        file_name("abc", 9),
+        file_name("abc", 10),
+        file_name("xyz", 99),
+        "dense-abc-11.faiss.new",
+        "dense-abc-x.faiss",
+    ):
         (tmp_path / name).touch()
     assert newest_file(tmp_path, "abc") == (tmp_path / "dense-abc-10.faiss", 10)

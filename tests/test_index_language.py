@@ -33,7 +33,7 @@ def test_sentences_end_where_a_reader_would_end_them(language: str, sentences: l
 def test_a_line_break_ends_a_sentence_and_white_space_belongs_to_none() -> None:
     text = "  A heading\n\nA sentence here.  Another one.\n  "
     assert _sentences(text, "en") == ["A heading", "A sentence here.", "Another one."]
-    assert list(sentence_spans(text, "en"))[0] == (2, 11)
+    assert next(sentence_spans(text, "en")) == (2, 11)
 
 
 def test_text_without_words_has_no_sentences_or_one_and_never_an_error() -> None:

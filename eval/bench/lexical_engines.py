@@ -1,5 +1,7 @@
 """The lexical index (tantivy) against bm25s and SQLite FTS5, over the same terms made by `index.language`.
 
+Agreement is the share of our ten best that the other engine also has among its ten. FTS5 weighs rarity differently.
+
     python -m eval.bench.lexical_engines [--documents 20000]
 """
 

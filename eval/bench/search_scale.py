@@ -51,7 +51,8 @@ def main() -> None:
     parser.add_argument("--million", action="store_true", help="also 1,000,000 passages (takes long)")
     options = parser.parse_args()
     sizes = [size for size in _SIZES if size < options.passages] + [options.passages] + [_MILLION] * options.million
-    print(f"Vectors and words are synthetic. {_QUESTIONS} questions of {_ASKED} words; milliseconds, p50 / p95.\n")
+    print(f"Vectors and words are synthetic. {_QUESTIONS} questions of {_ASKED} words; milliseconds, p50 / p95.")
+    print("open: an index in a process that has the libraries; first: its first search.\n")
     columns = "".join(f"{name:>16}" for name in ("fused", "dense", "lexical", "numpy"))
     print(f"{'passages':>9}{columns}{'open':>7}{'first':>7}{'disk MB':>9}{'build s':>9}")
     for size in sizes:

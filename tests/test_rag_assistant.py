@@ -1,0 +1,161 @@
+import threading
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, open_index
+
+from index.embed import OnnxE5
+from index.errors import BadRequest, EmbedderMismatch, IndexMissing
+from index.types import Where
+from rag import Answer, Assistant, Settings
+from rag.assistant import LONGEST_QUESTION, verbatim
+from rag.reader.sentence_reader import SentenceReader
+from rag.types import Citation, Draft
+
+
+@pytest.fixture(scope="module")
+def assistant(sample_index_folder: Path, embedder: OnnxE5) -> Assistant:
+    settings = Settings()
+    return Assistant(
+        open_index(sample_index_folder, embedder), SentenceReader(embedder, settings.min_confidence), settings
+    )
+
+
+def _first_quote(answer: Answer) -> tuple[str, str]:
+    assert answer.status == "answered", answer
+    return answer.citations[0].uri.rsplit("/", 1)[-1], answer.citations[0].quote
+
+
+@pytest.mark.parametrize(
+    ("question", "article", "held"),
+    [
+        ("На сколько мегаватт-часов рассчитан накопитель под Мурманском?", "murmansk-storage.txt", "24 МВт·ч"),
+        ("How many street lights will Cork replace?", "cork-smart-lighting.html", "11,500"),
+        ("Сколько светильников заменят в городе Корк?", "cork-smart-lighting.html", "11,500"),
+        ("How much will the Petrozavodsk technology park «Сосновый Мыс» cost?", "", "billion"),
+        ("无锡无人驾驶公交L9线全长多少公里?", "wuxi-shuttle-zh.txt", "18.6公里"),
+    ],
+)
+def test_an_answer_quotes_the_right_article_in_its_own_words(
+    assistant: Assistant, question: str, article: str, held: str
+) -> None:
+    name, quote = _first_quote(assistant.ask(question))
+    assert held in quote or (not article and ("млрд" in quote)), quote
+    assert not article or name == article
+
+
+def test_every_citation_is_verbatim_at_its_offsets(assistant: Assistant) -> None:
+    for question in (
+        "Сколько стоит трамвай в Ижевске?",
+        "Who runs the Sheffield heat network?",
+        "Was kostet die Stadtbahn in Erfurt?",
+    ):
+        answer = assistant.ask(question)
+        for citation in answer.citations:
+            article = assistant.index.article(citation.article_id)
+            assert article is not None and article.text[citation.start : citation.end] == citation.quote
+            assert f"{citation.quote} [{citation.marker}]" in answer.text
+        assert answer.as_of == max((c.published for c in answer.citations if c.published), default=None)
+
+
+@pytest.mark.parametrize(
+    ("question", "language", "said"),
+    [
+        ("Какой рецепт борща с пампушками самый вкусный?", "ru", "В статьях нет ответа"),
+        ("Who won the chess world championship in 1985?", "en", "The articles do not answer"),
+        ("Wie hoch ist der Mount Everest?", "de", "Die Artikel beantworten diese Frage nicht"),
+        ("珠穆朗玛峰有多高?", "zh", "没有回答"),
+    ],
+)
+def test_what_the_articles_do_not_hold_is_refused_in_the_questions_language(
+    assistant: Assistant, question: str, language: str, said: str
+) -> None:
+    answer = assistant.ask(question)
+    assert answer.status == "abstained" and answer.language == language and said in answer.text
+    assert answer.citations == () and answer.as_of is None and answer.hits and 0 <= answer.confidence < 0.5
+
+
+def test_a_filter_keeps_other_articles_out(assistant: Assistant) -> None:
+    older = assistant.ask("Во сколько обойдется «Восточная дуга» в Ижевске?", Where(published_to="2024"))
+    assert {h.article.published[:4] for h in older.hits if h.article.published} <= {"2022", "2023", "2024"}
+    assert all(h.article.published for h in older.hits)
+    assert {h.article.language for h in assistant.retrieve("tram", 5, Where(languages=("es",)))} == {"es"}
+
+
+@pytest.mark.parametrize("question", ["", "   \n", "?!… —", "\u200b"])
+def test_a_question_without_words_is_refused(assistant: Assistant, question: str) -> None:
+    with pytest.raises(BadRequest, match="the question is empty"):
+        assistant.ask(question)
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["x" * 100_000, "слово " * 20_000, "ᚠᚢᚦᚨᚱᚲ ᚷᚹᚺ", "😀 1", "'; DROP TABLE articles; --", "\ud800 what", "\x00 what"],
+)
+def test_odd_questions_are_answered_or_refused_but_never_fail(assistant: Assistant, question: str) -> None:
+    answer = assistant.ask(question)
+    assert answer.status in ("answered", "abstained") and len(answer.question) <= LONGEST_QUESTION
+
+
+def test_k_has_to_be_positive(assistant: Assistant) -> None:
+    assert len(assistant.retrieve("tram", 4)) == 4
+    with pytest.raises(BadRequest, match="1 or more"):
+        assistant.retrieve("tram", 0)
+
+
+def test_a_quote_that_is_not_in_the_article_never_passes(assistant: Assistant) -> None:
+    hit = assistant.retrieve("tram", 1)[0]
+    true = Citation(1, hit.article.id, "", "", None, "en", 0, 20, hit.article.text[:20])
+    forged = Citation(2, hit.article.id, "", "", None, "en", 0, 20, "The mayor resigned  ")
+    foreign = Citation(3, "0" * 16, "", "", None, "en", 0, 20, hit.article.text[:20])
+    empty = Citation(4, hit.article.id, "", "", None, "en", 5, 5, "")
+    assert verbatim(Draft((), (true, forged, foreign, empty), 1.0), [hit]) == (true,)
+
+
+def test_a_draft_with_a_forged_quote_is_not_shown(sample_index_folder: Path, embedder: OnnxE5) -> None:
+    class Liar:
+        def read(self, question: object, hits: list) -> Draft:  # type: ignore[type-arg]
+            return Draft(("Lies. [1]",), (Citation(1, hits[0].article.id, "", "", None, "en", 0, 5, "Lies."),), 0.99)
+
+    answer = Assistant(open_index(sample_index_folder, embedder), Liar(), Settings()).ask("What is true?")
+    assert answer.status == "abstained" and "Lies" not in answer.text and answer.citations == ()
+
+
+def test_many_threads_get_the_answers_that_one_gets(assistant: Assistant) -> None:
+    questions = [
+        "Сколько стоит трамвай в Ижевске?",
+        "How many lights in Cork?",
+        "无锡公交多少公里?",
+        "Who won in 1985?",
+    ] * 4
+    alone = [assistant.ask(q).text for q in questions[:4]] * 4
+    together: list[str] = [""] * len(questions)
+
+    def ask(n: int) -> None:
+        together[n] = assistant.ask(questions[n]).text
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(len(questions))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert together == alone
+
+
+def test_opening_says_what_is_wrong(tmp_path: Path, sample_index_folder: Path, embedder: OnnxE5) -> None:
+    with pytest.raises(IndexMissing, match="make one: rag add"):
+        Assistant.open(tmp_path / "nothing", Settings())
+    with pytest.raises(EmbedderMismatch, match="rag reembed --embedder other/model"):
+        Assistant.open(sample_index_folder, Settings(embedder="other/model"))
+    empty = Assistant(open_index(tmp_path / "empty", embedder), SentenceReader(embedder, 0.5), Settings())
+    with pytest.raises(BadRequest, match="is empty: rag add"):
+        empty.ask("Anything?")
+
+
+def test_the_readme_example_of_the_python_api_runs(sample_index_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    block = next(part.split("```")[0] for part in readme.split("```python\n")[1:] if "Assistant.open" in part)
+    monkeypatch.chdir(sample_index_folder.parent)
+    scope: dict[str, object] = {}
+    exec(block.replace('"rag-index"', repr(str(sample_index_folder))), scope)
+    assert isinstance(scope["answer"], Answer) and scope["answer"].citations
