@@ -8,7 +8,6 @@ held back: the figures printed are of those. No set that the project reports on 
 """
 
 import argparse
-import io
 import json
 import random
 import tempfile
@@ -93,29 +92,27 @@ def _report(asked: Sequence[Asked], model: LogisticRegression, slope: float, shi
     right = np.array([bool(a.holds[x.argmax()]) for a, x in zip(asked, logits, strict=True)])
     answerable = np.array([a.answerable for a in asked])
     reachable = np.array([bool(a.holds.any()) for a in asked])
-    print(
-        f"held back: {len(asked)} questions, {answerable.mean():.2f} answerable, answer among the candidates {reachable[answerable].mean():.3f}"
-    )
+    print(f"held back: {len(asked)} questions, {answerable.mean():.2f} of them answerable")
+    print(f"answer among the candidates, of the answerable: {reachable[answerable].mean():.3f}")
     print(f"best sentence holds the answer, of the answerable: {right[answerable].mean():.3f}")
-    print(
-        f"AUROC, answerable against not: {roc_auc_score(answerable, chances):.3f}; right against wrong: {roc_auc_score(right, chances):.3f}"
-    )
+    print(f"AUROC, answerable against not: {roc_auc_score(answerable, chances):.3f}")
+    print(f"AUROC, right against wrong: {roc_auc_score(right, chances):.3f}")
     for pair in sorted({a.pair for a in asked}):
         own = np.array([a.pair == pair for a in asked])
-        print(
-            f"  {pair:<24} AUROC {roc_auc_score(answerable[own], chances[own]):.3f}  best sentence right {right[own & answerable].mean():.3f}"
-        )
-    for threshold in (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8):
+        auroc, share = roc_auc_score(answerable[own], chances[own]), right[own & answerable].mean()
+        print(f"  {pair:<24} AUROC {auroc:.3f}  best sentence right {share:.3f}")
+    for threshold in (0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7):
         given = chances >= threshold
+        shares = given.mean(), right[given].mean(), given[answerable].mean()
         print(
-            f"threshold {threshold}: answers {given.mean():.3f} of all, right {right[given].mean():.3f}, answerable answered {given[answerable].mean():.3f}"
+            f"threshold {threshold}: answers {shares[0]:.3f}, right {shares[1]:.3f}, of the answerable {shares[2]:.3f}"
         )
 
 
 def _read(path: Path) -> dict[str, list[Example]]:
     sets: dict[str, list[Example]] = defaultdict(list)
     with zstandard.open(path, "rt", encoding="utf-8") as lines:
-        for line in io.TextIOWrapper(lines.buffer, "utf-8") if hasattr(lines, "buffer") else lines:
+        for line in lines:
             example = json.loads(line)
             if example["set"] in _SETS and example["split"] not in ("amazon", "reddit"):
                 sets[f"{example['set']}-{example['lang']}"].append(example)

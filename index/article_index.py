@@ -34,6 +34,7 @@ Floats = npt.NDArray[np.float32]
 _STORE = "index.sqlite"
 _SAVE_AFTER = 0.05  # of the passages changed: the FAISS file is written again
 _REEMBED_BATCH = 64  # articles
+_FILTERS = 32  # whose admitted articles are remembered
 _PATIENCE = 5  # seconds: longer than a reader needs that brings the lexical index up to date
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,8 @@ class ArticleIndex:
         self._store = store
         self._lock = threading.RLock()  # guards the FAISS index, which may not change while it is searched
         self._writer = filelock.FileLock(folder / "write.lock", timeout=_PATIENCE)
+        self._filters: dict[tuple[int, Where], tuple[list[int], list[int]]] = {}
+        self._languages: tuple[int, tuple[str, ...]] = (-1, ())
         self._attach()
 
     def _attach(self) -> None:
@@ -251,7 +254,7 @@ class ArticleIndex:
     def search_dense(self, vector: Floats, k: int, where: Where = EVERYTHING) -> list[tuple[int, float]]:
         """Give up to ``k`` passages nearest to ``vector``: id and cosine (-1..1), best first."""
         self._catch_up()
-        among = self._store.admitted(where)[1] if where else None
+        among = self._admitted(where)[1] if where else None
         with self._lock:
             return self._dense.search(vector, k, among)
 
@@ -260,8 +263,29 @@ class ArticleIndex:
     ) -> list[tuple[int, float, float]]:
         """Give up to ``k`` passages by BM25: id, score (0 and more) and coverage of the question (0..1), best first."""
         self._catch_up()
-        among = self._store.admitted(where)[0] if where else None
+        among = self._admitted(where)[0] if where else None
         return self._lexical.search(question, language, k, among)
+
+    def _admitted(self, where: Where) -> tuple[list[int], list[int]]:
+        """Give `Store.admitted`, remembered until the index changes."""
+        generation = self._store.generation()
+        key = (generation, where)
+        found = self._filters.get(key)
+        if found is None:
+            found = self._store.admitted(where)
+            self._filters = {
+                k: v for k, v in self._filters.items() if k[0] == generation
+            }  # a new dict: others may read
+            if len(self._filters) < _FILTERS:
+                self._filters[key] = found
+        return found
+
+    def languages(self) -> tuple[str, ...]:
+        """Give the languages that the articles are in, most frequent first."""
+        generation = self._store.generation()
+        if self._languages[0] != generation:
+            self._languages = (generation, tuple(code for code, _ in self._store.tally("language")))
+        return self._languages[1]
 
     def vectors(self, passage_ids: Sequence[int]) -> dict[int, Floats]:
         """Give the stored vectors of passages."""

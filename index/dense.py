@@ -50,6 +50,7 @@ class DenseIndex:
 
     def build(self, ids: Sequence[int]) -> None:
         """Build the index anew from the stored vectors of ``ids``."""
+        faiss.omp_set_num_threads(os.cpu_count() or 1)
         self._trained_on = len(ids)
         if len(ids) <= self._exact_limit:
             self._index = _flat(self._dim)
@@ -81,6 +82,7 @@ class DenseIndex:
             return []
         if not self.is_exact and among is not None and len(among) <= _FEW:
             return self._scored(vector, among)[:k]  # they may stand in lists that a search would not look into
+        faiss.omp_set_num_threads(1)  # one question gains nothing from more, and waits for cores that others use
         wanted = min(k if self.is_exact else k * _REFINED, len(self))
         query = np.ascontiguousarray(vector[None, :], np.float32)
         selector = None if among is None else faiss.IDSelectorBatch(np.asarray(among, np.int64))

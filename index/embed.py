@@ -25,6 +25,9 @@ DEFAULT_EMBEDDER = "multilingual-e5-small"
 _BATCH_TOKENS = 2048  # padded tokens in one forward pass: past this more memory, no more speed
 
 
+_SHORTEST = 0.6  # of the longest text in a batch: a shorter one costs less in the next batch than padded in this
+
+
 class Embedder(Protocol):
     """Turns texts into L2-normalised vectors: the inner product of two is their cosine, -1..1."""
 
@@ -150,12 +153,15 @@ class OnnxE5:
 
 def _batches(lengths: list[int]) -> Iterator[list[int]]:
     """Group indices by length, longest first, so that little is padded and a batch stays in `_BATCH_TOKENS`."""
-    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
-    start = 0
-    while start < len(order):
-        size = max(1, _BATCH_TOKENS // max(1, lengths[order[start]]))
-        yield order[start : start + size]
-        start += size
+    batch: list[int] = []
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        longest = lengths[batch[0]] if batch else 0
+        if batch and ((len(batch) + 1) * longest > _BATCH_TOKENS or lengths[i] < _SHORTEST * longest):
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
 
 
 class SentenceTransformerEmbedder:

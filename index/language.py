@@ -31,6 +31,11 @@ _STEMMERS = {
     "ta": "tamil", "tr": "turkish", "yi": "yiddish",
 }  # fmt: skip
 _CYRILLIC_LANGUAGES = {"ru", "uk", "be", "bg", "mk", "sr", "kk", "ky", "mn", "tg", "tt", "ba", "cv"}
+_ONE_SPELLING = (
+    ("tch", "ch"), ("sch", "sh"), ("ck", "k"), ("ph", "f"), ("th", "t"), ("kh", "h"), ("ts", "z"),
+    ("tz", "z"), ("x", "ks"), ("ch", "+"), ("c", "k"), ("+", "ch"), ("q", "k"), ("w", "v"), ("y", "i"), ("j", "i"),
+)  # fmt: skip
+_NAME_LETTERS, _SHORTEST_NAME = 5, 3
 _LONGEST_TERM = 48  # characters; longer ones are data, not words
 
 
@@ -124,15 +129,36 @@ def terms(text: str, language: str) -> list[str]:
     Words are case-folded and stemmed by Snowball (https://snowballstem.org) in ``language``; a word in another script
     than the language's is stemmed as English or Russian, so that «Smart City» is the same in any article. Scripts
     without spaces give overlapping pairs of characters. Accents are dropped, ё is е.
+
+    A capitalised word that does not open the text is taken for a name and gives one more term, the same in any
+    alphabet: «Ижевске» and "Izhevsk" share it (see `name_key`).
     """
     found: list[str] = []
-    for match in _WORD.finditer(unicodedata.normalize("NFKC", text).casefold()):
-        word = match.group()
+    for match in _WORD.finditer(unicodedata.normalize("NFKC", text)):
+        word = match.group().casefold()[:_LONGEST_TERM]
         if _UNSPACED.search(word):
             found.extend(_pairs_and_words(word, language))
         else:
-            found.append(_stem(word[:_LONGEST_TERM], language))
+            stem = _stem(word, language)
+            found.append(stem)
+            if match.start() and match.group()[0].isupper() and (key := name_key(stem)):
+                found.append(key)
     return found
+
+
+@lru_cache(maxsize=100_000)
+def name_key(stem: str) -> str:
+    """Give the term by which a name is found in any alphabet, from its stem; empty if the stem is too short to tell.
+
+    It is the beginning of the name in Latin letters, after the spellings that languages differ in are made one.
+    """
+    from anyascii import anyascii
+
+    latin = re.sub(r"[^a-z]", "", str(anyascii(stem)).casefold())
+    for spelling, sound in _ONE_SPELLING:
+        latin = latin.replace(spelling, sound)
+    latin = re.sub(r"(.)\1", r"\1", latin)
+    return f"={latin[:_NAME_LETTERS]}" if len(latin) >= _SHORTEST_NAME else ""
 
 
 def _pairs_and_words(word: str, language: str) -> Iterator[str]:

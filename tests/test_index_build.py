@@ -167,9 +167,10 @@ def test_a_duplicate_is_skipped_and_names_its_twin(index: ArticleIndex, tmp_path
     (tmp_path / "news" / "same.txt").write_text(file.read_text() + "\n\n\n")
     report = add_articles(index, [tmp_path / "news"])
     assert _counts(report) == (1, 0, 0, 0, 1)
-    assert report.skipped == [Skipped((tmp_path / "news" / "same.txt").as_uri(), f"same text as {readable(file.as_uri())}")]
+    reason = f"same text as {readable(file.as_uri())}"
+    assert report.skipped == [Skipped((tmp_path / "news" / "same.txt").as_uri(), reason)]
     (tmp_path / "later.txt").write_text(file.read_text())  # in another run
-    assert _reason(add_articles(index, [tmp_path / "later.txt"]), "later.txt") == f"same text as {readable(file.as_uri())}"
+    assert _reason(add_articles(index, [tmp_path / "later.txt"]), "later.txt") == reason
 
 
 def test_a_file_given_twice_is_read_once(index: ArticleIndex, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def features(
 ) -> list[list[float]]:
     """Give one row of `FEATURES` for each candidate."""
     vectors = embedder.embed_passages([c.text for c in candidates])
-    asked = set(terms(question.text, question.language))
+    rarity = _rarity(set(terms(question.text, question.language)), hits)
     names, numbers = names_and_numbers(question.text)
     others = [hit.dense for hit in hits[3:]] or [hit.dense for hit in hits]
     usual = float(np.mean(others))
@@ -115,7 +115,7 @@ def features(
                 hit.dense,
                 hit.dense - usual,
                 hit.coverage,
-                len(asked & own) / max(1, len(asked)),
+                sum(rarity[t] for t in own if t in rarity) / max(1e-9, sum(rarity.values())),
                 share_of_names(names, numbers, around),
                 has_what_is_asked(question.text, candidate.text),
                 float(hit.passage.language == question.language),
@@ -125,8 +125,15 @@ def features(
     return rows
 
 
-_WEIGHTS = (1.0,) * len(FEATURES)
-_INTERCEPT = 0.0
+def _rarity(asked: set[str], hits: Sequence[Hit]) -> dict[str, float]:
+    """Weigh the question's terms by how few of the hits have them, as IDF does."""
+    found = [set(terms(hit.text, hit.passage.language)) for hit in hits]
+    return {term: math.log(1 + (len(found) + 1) / (1 + sum(term in own for own in found))) for term in asked}
+
+
+# In the order of FEATURES; see eval/fit_sentence_reader.py.
+_WEIGHTS = (23.471, -4.314, 10.277, -1.755, 3.386, 0.559, 0.8, -1.223, 3.286)
+_INTERCEPT = -21.85
 
 
 def probability(row: Sequence[float]) -> float:
