@@ -132,8 +132,8 @@ def _rarity(asked: set[str], hits: Sequence[Hit]) -> dict[str, float]:
 
 
 # In the order of FEATURES; see eval/fit_sentence_reader.py.
-_WEIGHTS = (23.471, -4.314, 10.277, -1.755, 3.386, 0.559, 0.8, -1.223, 3.286)
-_INTERCEPT = -21.85
+_WEIGHTS = (19.886, -1.979, 10.774, -3.545, 4.811, 0.565, 0.82, -0.682, 3.098)
+_INTERCEPT = -20.802
 
 
 def probability(row: Sequence[float]) -> float:

@@ -1,0 +1,41 @@
+"""Draw the README's picture: real commands and their real output, as an SVG that loads nothing from elsewhere.
+
+    python -m eval.picture eval/data/answer.svg
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+_ARTICLES = Path(__file__).parent / "data" / "articles"
+_QUESTIONS = (
+    "Во сколько теперь обойдется «Восточная дуга» в Ижевске?",
+    "Сколько уличных фонарей заменят в ирландском Корке?",
+    "Who won the chess world championship in 1985?",
+)
+
+
+def main() -> None:
+    """Ask, and write the picture."""
+    console = Console(record=True, width=104, file=Path("/dev/null").open("w"))  # noqa: SIM115
+    with tempfile.TemporaryDirectory() as scratch:
+        _rag("add", str(_ARTICLES), "--index", scratch)
+        for question in _QUESTIONS:
+            console.print(Text("$ ", style="green") + Text(f'rag ask "{question}"', style="bold"))
+            console.print(Text(_rag("ask", question, "--index", scratch)))
+    svg = console.export_svg(title="rag")
+    Path(sys.argv[1]).write_text(re.sub(r"@font-face\s*\{.*?\}\s*", "", svg, flags=re.DOTALL), "utf-8")
+
+
+def _rag(*arguments: str) -> str:
+    command = [sys.executable, "-m", "rag", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+if __name__ == "__main__":
+    main()
