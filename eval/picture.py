@@ -1,6 +1,6 @@
 """Draw the README's picture: real commands and their real output, as an SVG that loads nothing from elsewhere.
 
-    python -m eval.picture eval/data/answer.svg
+python -m eval.picture eval/data/answer.svg
 """
 
 import re

@@ -58,6 +58,22 @@ def is_unspaced(text: str) -> bool:
     return letters > 0 and len(_UNSPACED.findall(text)) * 2 > letters
 
 
+def alphabet(text: str) -> str:
+    """Name the script that most letters of ``text`` are in: latin, cyrillic, unspaced or other."""
+    counts = {
+        "latin": len(_LATIN.findall(text)),
+        "cyrillic": len(_CYRILLIC.findall(text)),
+        "unspaced": len(_UNSPACED.findall(text)),
+    }
+    best = max(counts, key=lambda name: counts[name])
+    return best if counts[best] else "other"
+
+
+def is_common_term(term: str) -> bool:
+    """Tell whether a term of `terms` is the same in any alphabet: a name's or a number."""
+    return term.startswith("=") or term[0].isdigit()
+
+
 def sentence_spans(text: str, language: str) -> Iterator[tuple[int, int]]:
     """Give the sentences of ``text`` as (start, end) without the white space around them; a line break ends one.
 

@@ -28,11 +28,12 @@ _ASKS_TIME = re.compile(
     r"|\btahun berapa|什么时候|何时|哪一?年|哪一?天|几月|いつ|何年|언제|เมื่อ|چه (?:سال|زمان)|کی ",
     re.IGNORECASE,
 )
-_TIME_WORD = re.compile(
-    r"январ|феврал|март|апрел|ма[йяе]\b|июн|июл|август|сентябр|октябр|ноябр|декабр|год[ау]?\b|недел|вчера|сегодня"
-    r"|завтра|januar|februar|march|märz|april|may\b|mai\b|june|juni|july|juli|august|septem|octo|okto|novem|decem"
-    r"|dezem|enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|octubre|noviembre|diciembre|spring|summer"
-    r"|autumn|winter|today|yesterday|year|\d\s*[年月日]|年|\b(?:19|20)\d\d\b",
+_DATE = re.compile(
+    r"\b(?:январ|феврал|март|апрел|ма[йяе]\b|июн|июл|август|сентябр|октябр|ноябр|декабр)"
+    r"|\b(?:januar|februar|march|märz|april|may\b|mai\b|june|juni|july|juli|august|septem|octo|okto|novem|decem|dezem)"
+    r"|\b(?:jänner|enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|octubre|noviembre|diciembre)"
+    r"|\b(?:janvier|février|mars|avril|juin|juillet|août|gennaio|febbraio|aprile|maggio|giugno|luglio)"
+    r"|\d\s*[年月日]|\b(?:1\d|20)\d\d\b|\b\d{1,2}[./]\d{1,2}[./]\d{2,4}\b",
     re.IGNORECASE,
 )
 
@@ -64,7 +65,7 @@ def has_what_is_asked(question: str, sentence: str) -> float:
     A number that the question gives itself does not count.
     """
     if _ASKS_TIME.search(question):
-        return float(bool(_TIME_WORD.search(sentence)))
+        return float(bool(_DATE.search(sentence)))
     if _ASKS_NUMBER.search(question):
         return float(bool(set(_NUMBER.findall(sentence)) - set(_NUMBER.findall(question))))
     return 0.5

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from index.embed import Embedder
-from index.language import sentence_spans, terms
+from index.language import alphabet, is_common_term, sentence_spans, terms
 from rag.reader.evidence import has_what_is_asked, names_and_numbers, share_of_names
 from rag.types import Citation, Draft, Hit, Question
 
 _PASSAGES = 5  # of the hits, from the best on, whose sentences are looked at
 _SENTENCES = 10  # of them are embedded: each costs as much as a question
 _MOST_QUOTES = 3
-_CLOSE = 0.15  # in probability to the best: quoted beside it
+_BESIDE = 0.4  # of the best one's probability: what is as likely is quoted beside it
+_FOREIGN_OVERLAP = (0.1, 0.3)  # the least, and what names and numbers add to it, if the alphabets differ
 FEATURES = (
     "cosine_sentence",
     "cosine_passage",
@@ -43,7 +44,7 @@ class Candidate:
 
 
 class SentenceReader:
-    """Quotes up to three sentences, each from another article, or abstains.
+    """Quotes up to three sentences, the likeliest first, or abstains.
 
     Each sentence has a probability of holding the answer: logistic regression over `FEATURES`, fitted by
     ``eval/fit_sentence_reader.py`` on public question-answer pairs that no reported figure uses.
@@ -64,15 +65,7 @@ class SentenceReader:
         best = chances[order[0]]
         if best < self._min_confidence:
             return Draft((), (), best)
-        quoted: list[Candidate] = []
-        for i in order:
-            close = chances[i] >= max(self._min_confidence, best - _CLOSE)
-            if (
-                close
-                and len(quoted) < _MOST_QUOTES
-                and all(c.hit.article.id != candidates[i].hit.article.id for c in quoted)
-            ):
-                quoted.append(candidates[i])
+        quoted = [candidates[i] for i in order[:_MOST_QUOTES] if chances[i] >= _BESIDE * best]
         citations = tuple(_cite(marker, candidate) for marker, candidate in enumerate(quoted, 1))
         return Draft(tuple(f"{c.quote} [{c.marker}]" for c in citations), citations, best)
 
@@ -115,7 +108,7 @@ def features(
                 hit.dense,
                 hit.dense - usual,
                 hit.coverage,
-                sum(rarity[t] for t in own if t in rarity) / max(1e-9, sum(rarity.values())),
+                _overlap(rarity, own, alphabet(question.text) == alphabet(candidate.text)),
                 share_of_names(names, numbers, around),
                 has_what_is_asked(question.text, candidate.text),
                 float(hit.passage.language == question.language),
@@ -131,9 +124,19 @@ def _rarity(asked: set[str], hits: Sequence[Hit]) -> dict[str, float]:
     return {term: math.log(1 + (len(found) + 1) / (1 + sum(term in own for own in found))) for term in asked}
 
 
+def _overlap(rarity: dict[str, float], own: set[str], is_same_alphabet: bool) -> float:
+    """Tell what share (0..1) of the question's terms, by weight, a sentence has.
+
+    In another alphabet only names and numbers can be compared: they move the share about what is usual.
+    """
+    comparable = {t: w for t, w in rarity.items() if is_same_alphabet or is_common_term(t)}
+    share = sum(w for t, w in comparable.items() if t in own) / sum(comparable.values()) if comparable else 0.5
+    return share if is_same_alphabet else _FOREIGN_OVERLAP[0] + _FOREIGN_OVERLAP[1] * share
+
+
 # In the order of FEATURES; see eval/fit_sentence_reader.py.
-_WEIGHTS = (19.886, -1.979, 10.774, -3.545, 4.811, 0.565, 0.82, -0.682, 3.098)
-_INTERCEPT = -20.802
+_WEIGHTS = (25.53, -7.754, 15.175, -4.218, 5.482, 0.603, 0.684, -1.115, 3.177)
+_INTERCEPT = -20.644
 
 
 def probability(row: Sequence[float]) -> float:
