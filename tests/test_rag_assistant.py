@@ -21,27 +21,23 @@ def assistant(sample_index_folder: Path, embedder: OnnxE5) -> Assistant:
     )
 
 
-def _first_quote(answer: Answer) -> tuple[str, str]:
-    assert answer.status == "answered", answer
-    return answer.citations[0].uri.rsplit("/", 1)[-1], answer.citations[0].quote
-
-
 @pytest.mark.parametrize(
     ("question", "article", "held"),
     [
         ("На сколько мегаватт-часов рассчитан накопитель под Мурманском?", "murmansk-storage.txt", "24 МВт·ч"),
         ("How many street lights will Cork replace?", "cork-smart-lighting.html", "11,500"),
-        ("Сколько светильников заменят в городе Корк?", "cork-smart-lighting.html", "11,500"),
-        ("How much will the Petrozavodsk technology park «Сосновый Мыс» cost?", "", "billion"),
+        ("Сколько стоит теплосеть Lower Don в Шеффилде?", "sheffield-heat", "57.5 million"),
+        ("When does Erfurt's parcel tram trial begin?", "erfurt-stadtbahn.html", "September 2025"),
+        ("阿伯丁医院统一电子病历的推广花了多少钱？", "aberdeen-health-records.txt", "31 million"),
         ("无锡无人驾驶公交L9线全长多少公里?", "wuxi-shuttle-zh.txt", "18.6公里"),
     ],
 )
 def test_an_answer_quotes_the_right_article_in_its_own_words(
     assistant: Assistant, question: str, article: str, held: str
 ) -> None:
-    name, quote = _first_quote(assistant.ask(question))
-    assert held in quote or (not article and ("млрд" in quote)), quote
-    assert not article or name == article
+    answer = assistant.ask(question)
+    assert answer.status == "answered" and article in answer.citations[0].uri, answer
+    assert any(held in citation.quote for citation in answer.citations), answer.text
 
 
 def test_every_citation_is_verbatim_at_its_offsets(assistant: Assistant) -> None:
@@ -72,7 +68,12 @@ def test_what_the_articles_do_not_hold_is_refused_in_the_questions_language(
 ) -> None:
     answer = assistant.ask(question)
     assert answer.status == "abstained" and answer.language == language and said in answer.text
-    assert answer.citations == () and answer.as_of is None and answer.hits and 0 <= answer.confidence < 0.5
+    assert (
+        answer.citations == ()
+        and answer.as_of is None
+        and answer.hits
+        and 0 <= answer.confidence < Settings().min_confidence
+    )
 
 
 def test_a_filter_keeps_other_articles_out(assistant: Assistant) -> None:

@@ -3,7 +3,7 @@ from conftest import TinyEmbedder, make_article
 
 from index.types import Passage
 from rag.reader.evidence import has_what_is_asked, names_and_numbers, share_of_names
-from rag.reader.sentence_reader import FEATURES, SentenceReader, choose_candidates, features, probability
+from rag.reader.sentence_reader import FEATURES, Candidate, SentenceReader, choose_candidates, features, probability
 from rag.types import Hit, Question
 
 TINY = TinyEmbedder()
@@ -43,18 +43,29 @@ def test_every_feature_of_a_candidate_is_there() -> None:
 def test_probability_rises_with_what_speaks_for_a_sentence() -> None:
     weak = [0.75, 0.78, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.2]
     strong = [0.9, 0.9, 0.05, 0.6, 0.6, 1.0, 1.0, 1.0, 1.0]
-    assert 0 <= probability(weak) < 0.2 < 0.7 < probability(strong) <= 1
+    assert 0 <= probability(weak) < 0.05 < 0.5 < probability(strong) <= 1
 
 
-def test_quotes_are_verbatim_marked_and_from_different_articles() -> None:
+def test_quotes_are_verbatim_and_marked_in_order() -> None:
     reader = SentenceReader(TINY, 0.0)
     draft = reader.read(_question("How much did the library cost?"), [_hit(), _hit(TEXT.replace("48", "52"), "a:2", 2)])
     assert [c.marker for c in draft.citations] == list(range(1, len(draft.citations) + 1))
-    assert len({c.article_id for c in draft.citations}) == len(draft.citations)
+    assert 1 <= len(draft.citations) <= 3
     for sentence, citation in zip(draft.sentences, draft.citations, strict=True):
         assert sentence == f"{citation.quote} [{citation.marker}]"
         source = TEXT if citation.article_id == _hit().article.id else TEXT.replace("48", "52")
         assert source[citation.start : citation.end] == citation.quote
+
+
+def test_in_another_alphabet_only_names_and_numbers_are_compared() -> None:
+    text = "Библиотеку в Эльверуме построили за 48 млн крон. Архитектор — Йонас Брекке."
+    hit = _hit(text)
+    overlaps = [
+        row[FEATURES.index("overlap")]
+        for question in ("How much did the Elverum library cost?", "How much did the Bergen library cost?", "how much?")
+        for row in features(_question(question), [hit], [Candidate(hit, 0, 48)], TINY)
+    ]
+    assert overlaps == pytest.approx([0.4, 0.1, 0.25])
 
 
 def test_below_the_threshold_there_is_no_citation_but_a_confidence() -> None:

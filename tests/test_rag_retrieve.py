@@ -46,7 +46,7 @@ def test_a_passage_in_another_language_gets_a_bonus_and_candidates_of_its_own(tm
     crowd = [(f"a:{n}", f"{EN} Lighting note {n}, lighting agreement {n} of Cork.", "en", None) for n in range(250)]
     index = _index(tmp_path, *crowd, ("a:es", ES, "es", None))
     question = Question("lighting agreement of Cork", "en", TINY.embed_query("lighting agreement of Cork"))
-    hits = HybridRetriever(index, 3, EVERYTHING).retrieve(question, 250)
+    hits = HybridRetriever(index, 3, EVERYTHING).retrieve(question, 300)
     foreign = next(hit for hit in hits if hit.article.uri == "a:es")
     assert foreign.score == pytest.approx(foreign.dense + LEXICAL_WEIGHT * foreign.coverage + FOREIGN_BONUS)
     alone = HybridRetriever(index, 3, Where(languages=("es",))).retrieve(question, 5)

@@ -15,6 +15,7 @@ _PASSAGES = 5  # of the hits, from the best on, whose sentences are looked at
 _SENTENCES = 10  # of them are embedded: each costs as much as a question
 _MOST_QUOTES = 3
 _BESIDE = 0.4  # of the best one's probability: what is as likely is quoted beside it
+_USUAL_LEAD = 0.05  # in cosine, of a passage that answers over the fourth and later ones; where there are none
 _FOREIGN_OVERLAP = (0.1, 0.3)  # the least, and what names and numbers add to it, if the alphabets differ
 FEATURES = (
     "cosine_sentence",
@@ -95,8 +96,7 @@ def features(
     vectors = embedder.embed_passages([c.text for c in candidates])
     rarity = _rarity(set(terms(question.text, question.language)), hits)
     names, numbers = names_and_numbers(question.text)
-    others = [hit.dense for hit in hits[3:]] or [hit.dense for hit in hits]
-    usual = float(np.mean(others))
+    others = [hit.dense for hit in hits[3:]]
     rows = []
     for candidate, vector in zip(candidates, vectors, strict=True):
         hit = candidate.hit
@@ -106,7 +106,7 @@ def features(
             [
                 float(vector @ question.vector),
                 hit.dense,
-                hit.dense - usual,
+                hit.dense - float(np.mean(others)) if others else _USUAL_LEAD,
                 hit.coverage,
                 _overlap(rarity, own, alphabet(question.text) == alphabet(candidate.text)),
                 share_of_names(names, numbers, around),
@@ -135,8 +135,8 @@ def _overlap(rarity: dict[str, float], own: set[str], is_same_alphabet: bool) ->
 
 
 # In the order of FEATURES; see eval/fit_sentence_reader.py.
-_WEIGHTS = (25.53, -7.754, 15.175, -4.218, 5.482, 0.603, 0.684, -1.115, 3.177)
-_INTERCEPT = -20.644
+_WEIGHTS = (15.496, 0.982, 12.049, -3.426, 4.946, 0.478, 1.051, -0.739, 2.837)
+_INTERCEPT = -19.519
 
 
 def probability(row: Sequence[float]) -> float:
