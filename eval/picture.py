@@ -15,7 +15,7 @@ from rich.text import Text
 _ARTICLES = Path(__file__).parent / "data" / "articles"
 _QUESTIONS = (
     "Во сколько теперь обойдется «Восточная дуга» в Ижевске?",
-    "Сколько уличных фонарей заменят в ирландском Корке?",
+    "Сколько стоит теплосеть Lower Don в Шеффилде?",
     "Who won the chess world championship in 1985?",
 )
 
@@ -29,7 +29,9 @@ def main() -> None:
             console.print(Text("$ ", style="green") + Text(f'rag ask "{question}"', style="bold"))
             console.print(Text(_rag("ask", question, "--index", scratch)))
     svg = console.export_svg(title="rag")
-    Path(sys.argv[1]).write_text(re.sub(r"@font-face\s*\{.*?\}\s*", "", svg, flags=re.DOTALL), "utf-8")
+    for remote in (r"@font-face\s*\{.*?\}\s*", r"<!--.*?-->\s*"):
+        svg = re.sub(remote, "", svg, flags=re.DOTALL)
+    Path(sys.argv[1]).write_text(svg, "utf-8")
 
 
 def _rag(*arguments: str) -> str:

@@ -344,10 +344,19 @@ class ArticleIndex:
             if len(self._dense) != len(ids):
                 problems.append(f"the dense index holds {len(self._dense)} passages, the store {len(ids)}")
         if self._lexical.generation() != self._store.generation():
+            if self._is_being_written():
+                return [*problems, f"another process is writing to {self.folder}: check again when it has finished"]
             problems.append("the lexical index is behind the store")
         elif self._lexical.count() != len(ids):
             problems.append(f"the lexical index holds {self._lexical.count()} passages, the store {len(ids)}")
         return problems
+
+    def _is_being_written(self) -> bool:
+        try:
+            with self._writer.acquire(timeout=0):
+                return False
+        except filelock.Timeout:
+            return True
 
     def repair(self) -> list[str]:
         """Remove what is damaged, and build the derived indexes anew. Call inside `writing`.
@@ -397,11 +406,12 @@ class ArticleIndex:
                 try:
                     self._update_lexical(self._lexical.generation(), generation)
                 except ValueError as error:
-                    log.warning("the lexical index is damaged (%s); it is built anew", error)
+                    log.info("the lexical index is damaged (%s); it is built anew", error)
                     self._lexical.start_over()
                     self._update_lexical(0, generation)
                 self._lexical_seen = generation
-        except (filelock.Timeout, OSError) as error:
+        except (filelock.Timeout, OSError, ValueError) as error:
+            # Another process writes, or the disk is full or read-only: what is there still answers.
             log.info("the lexical index stays at an older generation for now: %s", error)
 
     def _update_lexical(self, since: int, generation: int) -> None:
@@ -425,7 +435,11 @@ class ArticleIndex:
             if self._dense_saved and changes and sum(map(len, changes)) < _SAVE_AFTER * len(self._dense):
                 return
             target = self.folder / dense.file_name(self._identity, self._dense_generation)
-            self._dense.save(target)
+            try:
+                self._dense.save(target)
+            except (OSError, RuntimeError) as error:
+                log.warning("cannot write %s: %s; opening the index will take longer", target, error)
+                return
             self._dense_saved = self._dense_generation
             for path in self.folder.glob("dense-*"):
                 if path != target:

@@ -123,15 +123,28 @@ def _record(line: bytes, here: str, origin: str) -> Source | Skipped:
     if not isinstance(record, dict) or not isinstance(record.get("text"), str):
         return Skipped(here, 'needs to be a JSON object with at least "text", best with "title", "url" and "published"')
     url = record.get("url")
-    uri = url.strip().encode("utf-8", "replace").decode() if isinstance(url, str) else ""
+    uri = _printable(url).strip().encode("utf-8", "replace").decode() if isinstance(url, str) else ""
     return Source(uri or here, "record", line, origin)
 
 
 def readable(uri: str) -> str:
     """Write a URI for people: a file's path relative to the working folder where that is shorter, all else as it is."""
+    if not uri.startswith("file:"):
+        return _printable(uri)
     parts = urlsplit(uri)
-    if parts.scheme != "file":
-        return uri
     path = unquote(parts.path) + (f"#{parts.fragment}" if parts.fragment else "")
     inside = os.path.relpath(path)
-    return inside if len(inside) < len(path) else path
+    return _printable(inside if len(inside) < len(path) else path)
+
+
+def host(uri: str) -> str:
+    """Give the host of a web address without ``www.``; empty if it has none or is no address."""
+    try:
+        return (urlsplit(uri).hostname or "").removeprefix("www.")
+    except ValueError:
+        return ""
+
+
+def _printable(text: str) -> str:
+    """Drop what a terminal would obey instead of showing it."""
+    return "".join(c for c in text if c.isprintable())

@@ -61,8 +61,8 @@ def add_articles(
         _take_in(index, files, seen, report, show)
         if sync:
             _remove_gone(index, paths, seen, report)
-            if report.removed:
-                _take_in_former_copies(index, files, report)
+        if report.removed or report.updated:
+            _take_in_former_copies(index, files, report)
         if report.updated or report.removed:
             index.forget_unused()
     return report
@@ -79,7 +79,7 @@ def _take_in(
 
 
 def _take_in_former_copies(index: ArticleIndex, files: list[Path | Skipped], report: Report) -> None:
-    """Look again at what was skipped as a copy: what it is a copy of may just have been removed."""
+    """Look again at what was skipped as a copy: what it is a copy of may just have been removed or changed."""
     if any(skipped.reason.startswith(_COPY) for skipped in report.skipped):
         again = Report()
         _take_in(index, files, set(), again, lambda _: None)

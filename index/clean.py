@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b, sha256
 from typing import Any
-from urllib.parse import urlsplit
 
 from index import dates
-from index.articles import Source
+from index.articles import Source, host
 from index.errors import NotAnArticle
 from index.language import detect, is_unspaced, sentence_spans, terms
 from index.types import Article
@@ -35,10 +34,14 @@ _DEBRIS = re.compile(
        |picture)\s*[:/|©].{0,140}$
     | (?:©|\(c\)\s|all\s+rights\s+reserved|все\s+права\s+защищены|alle\s+rechte\s+vorbehalten
        |todos\s+los\s+derechos|版权所有).{0,200}$
-    | (?:.{0,60}\b(?:использу(?:ет|ем)|uses?|verwende[tn]|usamos)\s+(?:файлы\s+)?cookies?\b|we\s+use\s+cookies).{0,200}$
-    | (?:подпи(?:шитесь|сывайтесь)|следите\s+за|subscribe\s+to|sign\s+up\s+(?:for|to)|follow\s+us|get\s+the\s+latest
+    | .{0,40}\b(?:we|our\s+site|this\s+(?:web)?site|(?:наш\s+)?сайт|мы|wir|diese\s+(?:web)?seite)\s+(?:use
+       |uses|использует|используем
+       |verwende[tn]|nutz(?:t|en))\s+(?:файлы\s+)?cookies?\b.{0,200}$
+    | (?:подпи(?:шитесь|сывайтесь)|следите\s+за\s+(?:нами|наш|новост|обновлени)|subscribe\s+to
+       |sign\s+up\s+(?:for|to)|follow\s+us|get\s+the\s+latest
        |关注我们|订阅).{0,200}$
-    | при\s+(?:полном\s+или\s+частичном\s+)?(?:использовании|перепечатке|цитировании)\s+материал.{0,250}$
+    | при\s+(?:полном\s+или\s+частичном\s+)?(?:использовании|перепечатке|цитировании)\s+материал\w*
+       \s+(?:сайта|портала|издания|ссылк|гиперссылк|активн|наш|с\s).{0,250}$
     | (?:нашли\s+(?:ошибку|опечатку)|если\s+вы\s+(?:нашли|заметили)\s+(?:ошибку|опечатку)).{0,200}$
     | (?:leave|post|add)\s+a\s+comment.{0,40}$ | .{0,80}имеются\s+противопоказания.{0,80}$
     )""",
@@ -48,24 +51,25 @@ _DEBRIS = re.compile(
 _LABEL = re.compile(
     r"""^(?:
       \d{1,2}\s?\+$
-    | (?:на\s+правах\s+)?реклам[аы]\b.{0,80}$
-    | (?:advertisement|advertising|sponsored|anzeige|werbung|publicidad|publicité|广告).{0,40}$
+    | (?:на\s+правах\s+)?реклам[аы](?:\W.{0,80})?$
+    | (?:advertisement|advertising\W|sponsored\W|anzeige|werbung|publicidad|publicité|广告).{0,40}$
     | (?:print|printable\s+version|print\s+this.*|версия\s+для\s+печати|распечатать|печать|drucken|imprimir|imprimer
        |打印)\W*$
     | (?:поделиться|поделитесь|рассказать\s+друзьям|share|tweet|teilen|compartir|partager|分享|facebook|twitter|telegram
-       |whatsapp|vk|вконтакте|одноклассники|copy\s+link|скопировать\s+ссылку|email).{0,60}$
-    | copyright.{0,200}$ | (?:файлы\s+)?cookies?\b.{0,100}$
+       |whatsapp|vk|вконтакте|одноклассники|copy\s+link|скопировать\s+ссылку|email)
+       (?:\W*$|\s+(?:this|on|via|in|с|в|auf|the|друзьям|статьёй|\W|facebook|twitter|telegram|vk).{0,50}$)
+    | copyright\W.{0,200}$ | (?:файлы\s+)?cookies?\b.{0,100}$
     | (?:accept(?:\s+all)?|reject(?:\s+all)?|принять(?:\s+все)?|согласен|понятно|akzeptieren|aceptar|закрыть
        |close|ok)\W*$
     | (?:\d+\s+)?(?:комментари(?:и|ев|й|я)|comments?|kommentare?|comentarios?|评论)\b\W*\d*\W*$
     | (?:оставить|добавить)\s+комментарий.{0,40}$
-    | (?:просмотр(?:ов|ы)|views?|время\s+(?:чтения|на\s+чтение)|reading\s+time|read\s+time|lesezeit
+    | (?:просмотр(?:ов|ы)|views?\W|время\s+(?:чтения|на\s+чтение)|reading\s+time|read\s+time|lesezeit
        |tiempo\s+de\s+lectura|阅读).{0,30}$
     | \d+\s*(?:мин(?:ут[аы]?)?|min(?:ute)?s?)\.?\s*(?:чтения|read).{0,10}$
     | \d[\d\s.,]*\s*(?:просмотр(?:ов|а)?|views?)\W*$
     | (?:теги?|метки|tags?|ключевые\s+слова|schlagwörter|etiquetas|标签|关键词)\s*[::].{0,200}$
     | (?:источник|source|quelle|fuente|来源)\s*[::].{0,100}$
-    | (?:подписаться|подписка|subscribe|sign\s+up|newsletter|abonnieren|suscríbete|suscribirse).{0,200}$
+    | (?:подписаться|подписка\W|subscribe|sign\s+up|newsletter|abonnieren|suscríbete|suscribirse).{0,200}$
     | (?:главная|home|menu|меню|поиск|search|войти|log\s?in|sign\s?in|регистрация|наверх|back\s+to\s+top|вверх
        |startseite|inicio)\W*$
     | (?:главная|home|startseite|inicio|首页)\s*[>/»|›→].{0,150}$
@@ -131,7 +135,7 @@ def clean(source: Source) -> Article:
         published=parts.published,
         updated=parts.updated,
         fetched=datetime.now(UTC).isoformat(timespec="seconds"),
-        source=parts.site or urlsplit(source.uri).hostname or source.folder,
+        source=parts.site or host(source.uri) or source.folder,
         raw_sha256=fingerprint(source),
     )
 
@@ -311,7 +315,7 @@ def _published(lines: list[str], dated: list[tuple[int, str]], body: int) -> str
     """Choose the date right above the body (or in its first lines); else one that calls itself that of publication."""
     own = [(i, d) for i, d in dated if not dates.is_update_line(lines[i])]
     above = [(i, d) for i, d in own if i <= body + 2]
-    labelled = [d for i, d in above or own if dates.is_labelled(lines[i])]
+    labelled = [d for i, d in above + own if dates.is_labelled(lines[i])]
     if labelled:
         return labelled[0]
     return above[-1][1] if above else None
@@ -363,6 +367,8 @@ def _value(line: str, language: str) -> int:
         return min(len(line) * (3 if is_unspaced(line) else 1), 500)
     if dates.date_of_line(line, language):
         return -60
+    if _SENTENCE_END.search(line) or line.startswith(("- ", "– ", "— ")):
+        return 0  # a short sentence, or a turn of a dialogue
     return -5 if _BULLET.match(line) or line.endswith((":", ";", ",", ":")) else -30
 
 
@@ -380,6 +386,8 @@ def _is_debris(line: str) -> bool:
     if _is_sentence(line):
         return False
     words = [w for w in re.findall(r"[^\W\d_]+", line) if len(w) > 1]
+    if _BULLET.match(line):
+        return bool(_LABEL.match(line))  # opening hours and prices in a list are the article's
     is_gauge = len(line) <= 60 and len(words) <= 4 and _GAUGE.search(line)
     is_day = len(line) <= 50 and len(words) <= 3 and _WEEKDAY.search(line)
     return bool(_LABEL.match(line) or is_gauge or is_day)
@@ -425,6 +433,8 @@ def _title(header: list[str], body: list[str], language: str) -> str:
     """Choose the title among the lines above the body: the one repeated, or the one whose words the body uses most."""
     candidates: list[str] = []
     for line in reversed(header):
+        if candidates and (_heads_a_list(line) or _LABEL.match(line)):
+            break  # above it stand other headlines
         if not line or _is_debris(line) or dates.date_of_line(line, language) or _BYLINE.match(line):
             continue
         if len(line) > 250 or not (len(line) >= 6 if is_unspaced(line) else len(line.split()) >= 2):

@@ -25,6 +25,10 @@ _PUBLISHED = re.compile(
     re.IGNORECASE,
 )
 _UPDATED = re.compile(r"обновлен|изменен|updated|modified|aktualisiert|actualizado|mis à jour|更新", re.IGNORECASE)
+# The day on which the page was fetched, a copyright, another article, a quotation.
+_NOT_OURS = re.compile(
+    r"(?:©|\(c\)|copyright|сегодня|today|heute|следующ|предыдущ|next|previous|[\"«“„])", re.IGNORECASE
+)
 _LONGEST_DATE_LINE = 90
 
 
@@ -39,6 +43,8 @@ def date_of_line(line: str, language: str) -> str | None:
     A date inside a sentence does not count: it tells of the story, not of the article.
     """
     line = line.strip()
+    if _NOT_OURS.match(line):
+        return None
     if len(line) > _LONGEST_DATE_LINE or (line.endswith((".", "!", "?")) and len(line.split()) > 6):
         return None
     match = _DATE.search(line)

@@ -111,6 +111,7 @@ class OnnxE5:
 
     def warm_up(self) -> None:
         """Load everything now, the session beside the tokenizer."""
+        _ = self._folder  # its errors are to be raised here, not in the thread
         session = threading.Thread(target=lambda: self._session)
         session.start()
         _ = self._tokenizer, self._positions

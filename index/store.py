@@ -130,7 +130,7 @@ class Store:
         try:
             yield self._connection
         except sqlite3.DatabaseError as error:
-            raise IndexBroken(f"{self._path}: {error}; rag check --index {self._path.parent} tells more") from error
+            raise IndexBroken(f"{self._path}: {error}; {_advice(error)}") from error
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -413,6 +413,18 @@ class Store:
 def _parts(values: Sequence[T]) -> Iterator[Sequence[T]]:
     for start in range(0, len(values), _MANY):
         yield values[start : start + _MANY]
+
+
+def _advice(error: sqlite3.DatabaseError) -> str:
+    """Say what to do about an error of SQLite's."""
+    code = getattr(error, "sqlite_errorname", "")
+    if code.startswith("SQLITE_FULL"):
+        return "free some space, then do it again; what was reported as done is kept"
+    if code.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
+        return "the folder has to be writable, also for reading: copy it to where you may write"
+    if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return "another process is writing: wait until it has finished"
+    return "the file is damaged: add the articles anew into another folder"
 
 
 def _text_key(text: str) -> bytes:

@@ -1,5 +1,6 @@
 """What flows through the write path. Standard library only."""
 
+import re
 from dataclasses import dataclass
 
 
@@ -56,6 +57,22 @@ class Where:
     published_to: str | None = None
     languages: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the dates, and take lists for tuples.
+
+        Raises:
+            ValueError: a date is not ISO 8601, or a text stands where a tuple of texts is due.
+        """
+        for name in ("published_from", "published_to"):
+            value = getattr(self, name)
+            if value is not None and not re.fullmatch(r"\d{4}(-\d\d(-\d\d)?)?", value):
+                raise ValueError(f"{name} is {value!r}: write 2024, 2024-03 or 2024-03-15")
+        for name in ("languages", "sources"):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                raise ValueError(f"{name} is {value!r}: write ({value!r},)")
+            object.__setattr__(self, name, tuple(value))
 
     def __bool__(self) -> bool:
         """Tell whether anything is filtered at all."""

@@ -2,6 +2,9 @@
 
 import sys
 
-from rag.cli import main
+try:
+    from rag.cli import main
 
-sys.exit(main())
+    sys.exit(main())
+except KeyboardInterrupt:  # before the command line is there to answer it
+    sys.exit(130)

@@ -38,8 +38,8 @@ The index is the folder ./rag-index, or what --index, RAG_INDEX or "index" in ra
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 for success (an abstention is one), 1 for problems found, 2 for what could not be done."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # what cannot be shown is replaced; other programs read UTF-8
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what cannot be shown is replaced; other programs speak UTF-8
             stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -51,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.index:
             settings = replace(settings, index=Path(options.index))
         status: int = options.run(options, settings)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return status
     except RagError as error:
         print(f"rag: {error}", file=sys.stderr)
@@ -59,7 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("rag: stopped; what was reported as done is kept", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output, such as head, has seen enough
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            print(
+                f"rag: {error.filename or 'cannot write the output'}: {error.strerror or error}"[:300], file=sys.stderr
+            )
+            return USAGE_ERROR
+        # the reader of our output, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
@@ -156,7 +163,8 @@ def _where(options: argparse.Namespace) -> "Where":
     for date in (options.since, options.until):
         if date is not None and parse_iso(date) != date:
             raise BadRequest(f"{date!r} is not a date: write 2024, 2024-03 or 2024-03-15")
-    return Where(options.since, options.until, tuple(options.language), tuple(options.source))
+    languages = tuple(code.lower() for code in options.language)
+    return Where(options.since, options.until, languages, tuple(name.rstrip("/") for name in options.source))
 
 
 # Writing
@@ -227,7 +235,10 @@ def _remove(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _find(index: "ArticleIndex", name: str) -> list[str]:
-    return index.find_articles(name) or index.find_articles(Path(name).resolve().as_uri())
+    if not name.strip():
+        return []  # an unset variable in a script is not the working folder
+    by_name = index.find_articles(name) if name.isprintable() else []
+    return by_name or index.find_articles(Path(name).resolve().as_uri())
 
 
 def _reembed(options: argparse.Namespace, settings: Settings) -> int:
@@ -366,7 +377,7 @@ def _ask(options: argparse.Namespace, settings: Settings) -> int:
 def _ask_batch(name: str, where: "Where", settings: Settings) -> int:
     """Answer one question a line; a line that cannot be answered gives an object with an ``error``."""
     try:
-        lines = sys.stdin if name == "-" else Path(name).open(encoding="utf-8", errors="replace")  # noqa: SIM115
+        lines = sys.stdin if name == "-" else Path(name).open(encoding="utf-8-sig", errors="replace")  # noqa: SIM115
     except OSError as error:
         raise BadRequest(f"cannot read {name}: {error.strerror or error}") from error
     assistant = _open_assistant(settings)
@@ -435,8 +446,9 @@ def _print_answer(answer: "Answer") -> None:
             print(f"      {_origin(citation.published, citation.uri)}, characters {citation.start}-{citation.end}")
     elif answer.hits:
         print("Closest, but not an answer:")
-        for hit in answer.hits[:3]:
-            print(f"  - {hit.article.title} ({_origin(hit.article.published, hit.article.uri)})")
+        nearest = {hit.article.id: hit.article for hit in answer.hits}
+        for article in list(nearest.values())[:3]:
+            print(f"  - {article.title} ({_origin(article.published, article.uri)})")
     else:
         print("No article passes the filters.")
 
