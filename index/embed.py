@@ -175,6 +175,8 @@ class SentenceTransformerEmbedder:
 
     @cached_property
     def _model(self) -> Any:  # noqa: ANN401
+        if not Path(self._path).exists():
+            e5.say_on_stderr(f"Looking for the embedding model {self._path} in the cache, then on the model hub …")
         try:
             from sentence_transformers import SentenceTransformer
 

@@ -18,6 +18,8 @@ from index.embed import Embedder, OnnxE5
 from index.store import Store
 from index.types import Article
 
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test may reach for the network; has to be set before the hub's library loads
+
 Floats = npt.NDArray[np.float32]
 
 ROOT = Path(__file__).resolve().parent.parent
