@@ -15,8 +15,8 @@ run: install
 	@echo "Indexing the sample articles …"
 	@$(BIN)/rag add eval/data/articles --index $(INDEX)
 	@echo
-	@echo '> rag ask "Во сколько обойдется новая трамвайная линия в Ижевске?"'
-	@$(BIN)/rag ask "Во сколько обойдется новая трамвайная линия в Ижевске?" --index $(INDEX)
+	@echo '> rag ask "Во сколько теперь обойдется «Восточная дуга» в Ижевске?"'
+	@$(BIN)/rag ask "Во сколько теперь обойдется «Восточная дуга» в Ижевске?" --index $(INDEX)
 	@echo
 	@echo 'Ask more:              $(BIN)/rag ask "How much will the Sheffield heat network cost?"'
 	@echo 'Ask your own articles: $(BIN)/rag add FOLDER --index my-index && $(BIN)/rag ask "…" --index my-index'

@@ -1,6 +1,6 @@
 """Fit the weights of `rag.reader.sentence_reader` on public question-answer pairs, and show how well they do.
 
-    python -m eval.fit_sentence_reader ../shared/data/reader/train_pool.jsonl.zst
+    python -m eval.fit_sentence_reader POOL.jsonl.zst
 
 Half of the questions are asked with their paragraph in the index, half with it taken out (a few with all paragraphs
 of its article taken out too). A third of the pairs cross languages. A fifth of the questions, drawn by their id, is

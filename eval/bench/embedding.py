@@ -3,7 +3,7 @@
 Speed and cosine on XQuAD paragraphs in four languages, both engines on the CPU in turns; then recall@1, question to
 paragraph, for all 16 pairs of languages by cosine alone.
 
-    python -m eval.bench.embedding ../shared/data/xquad [--quick] [--rounds 3]
+    python -m eval.bench.embedding FOLDER [--quick] [--rounds 3]
 """
 
 import argparse

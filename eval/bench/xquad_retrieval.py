@@ -2,7 +2,7 @@
 
 Every set of paragraphs goes through the real write path into an index of its own.
 
-    python -m eval.bench.xquad_retrieval ../shared/data/xquad [--embedder NAME_OR_PATH]
+    python -m eval.bench.xquad_retrieval FOLDER [--embedder NAME_OR_PATH]
 """
 
 import argparse
