@@ -2,6 +2,9 @@
 
     python -m eval.fit_sentence_reader POOL.jsonl.zst
 
+POOL has one example a line: ``set, lang, split, id, title, context, question, answers[{text, answer_start}],
+is_impossible``.
+
 Half of the questions are asked with their paragraph in the index, half with it taken out (a few with all paragraphs
 of its article taken out too). A third of the pairs cross languages. A fifth of the questions, drawn by their id, is
 held back: the figures printed are of those. No set that the project reports on elsewhere is used.

@@ -179,7 +179,9 @@ class SentenceTransformerEmbedder:
             e5.say_on_stderr(f"Looking for the embedding model {self._path} in the cache, then on the model hub …")
         try:
             from sentence_transformers import SentenceTransformer
+            from transformers.utils import logging as transformers_logging
 
+            transformers_logging.disable_progress_bar()  # theirs would mix with ours
             return SentenceTransformer(self._path)
         except Exception as error:  # a hub that is out of reach and a broken folder raise a dozen types
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -232,7 +234,7 @@ def open_embedder(name: str, say: e5.Say, *, bulk: bool = False) -> Embedder:
         ModelUnavailable: when the model is first used.
     """
     if name not in (DEFAULT_EMBEDDER, e5.MODEL_ID):
-        return SentenceTransformerEmbedder(name)
+        return SentenceTransformerEmbedder(str(Path(name).resolve()) if Path(name).is_dir() else name)
     if bulk and _has_gpu():
         return SentenceTransformerEmbedder(str(e5.export_sentence_transformer(say)), e5.MODEL_ID)
     return OnnxE5(say)

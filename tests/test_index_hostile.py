@@ -1,12 +1,13 @@
 """What a hostile or clumsy user brought to light."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import CountingEmbedder, open_index, text_source
+from conftest import ROOT, CountingEmbedder, open_index, text_source
 
 from index.articles import Skipped, host, list_files, read_sources, readable
 from index.build import add_articles
@@ -110,8 +111,11 @@ def test_a_filter_says_what_is_wrong_with_it() -> None:
 
 def test_no_name_is_not_the_working_folder(tmp_path: Path) -> None:
     def rag(*arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-m", "rag", *arguments, "--index", str(tmp_path / "index")]
-        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path / "news", check=False)
+        return subprocess.run(
+            command, capture_output=True, text=True, cwd=tmp_path / "news", env=environment, check=False
+        )
 
     (tmp_path / "news").mkdir()
     (tmp_path / "news" / "a.txt").write_text(BODY)
