@@ -378,8 +378,8 @@ class ArticleIndex:
 
     def _catch_up(self) -> None:
         """Bring the derived indexes to the store's generation: FAISS in memory, the lexical one on disk."""
-        generation = self._store.generation()
         with self._lock:
+            generation = self._store.generation()  # in here: a thread that waited may not set the index back
             if self._dense_generation != generation:
                 if self._store.meta("identity") != self._identity:
                     made_with = self._store.meta("embedder")

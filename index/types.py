@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from datetime import date
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class Where:
         """
         for name in ("published_from", "published_to"):
             value = getattr(self, name)
-            if value is not None and not re.fullmatch(r"\d{4}(-\d\d(-\d\d)?)?", value):
+            if value is not None and not _is_date(value):
                 raise ValueError(f"{name} is {value!r}: write 2024, 2024-03 or 2024-03-15")
         for name in ("languages", "sources"):
             value = getattr(self, name)
@@ -77,6 +78,17 @@ class Where:
     def __bool__(self) -> bool:
         """Tell whether anything is filtered at all."""
         return bool(self.published_from or self.published_to or self.languages or self.sources)
+
+
+def _is_date(value: str) -> bool:
+    """Tell whether a text is a date of the calendar in ISO 8601, of any precision."""
+    if not re.fullmatch(r"\d{4}(-\d\d(-\d\d)?)?", value):
+        return False
+    try:
+        date.fromisoformat(f"{value}-01-01"[:10])
+    except ValueError:
+        return False
+    return True
 
 
 EVERYTHING = Where()

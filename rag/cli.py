@@ -157,14 +157,14 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
 
 
 def _where(options: argparse.Namespace) -> "Where":
-    from index.dates import parse_iso
     from index.types import Where
 
-    for date in (options.since, options.until):
-        if date is not None and parse_iso(date) != date:
-            raise BadRequest(f"{date!r} is not a date: write 2024, 2024-03 or 2024-03-15")
     languages = tuple(code.lower() for code in options.language)
-    return Where(options.since, options.until, languages, tuple(name.rstrip("/") for name in options.source))
+    sources = tuple(name.rstrip("/") for name in options.source)
+    try:
+        return Where(options.since, options.until, languages, sources)
+    except ValueError as error:
+        raise BadRequest(str(error)) from error
 
 
 # Writing

@@ -2,6 +2,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -494,3 +495,29 @@ def test_adding_to_a_copy_leaves_the_original_alone(
     assert index.check() == []
     assert index.status().articles == 30
     assert open_index(sample_index_folder, embedder).status().articles == 28
+
+
+def test_searching_threads_while_another_process_adds_never_hold_a_passage_twice(tmp_path: Path) -> None:
+    tiny = TinyEmbedder()
+    writer, reader = open_index(tmp_path, tiny), open_index(tmp_path, tiny)
+    stop = threading.Event()
+    vector = tiny.embed_query("station")
+    repeated: list[list[int]] = []
+
+    def search() -> None:
+        while not stop.is_set():
+            ids = [i for i, _ in reader.search_dense(vector, 1000)]
+            if len(ids) != len(set(ids)):
+                repeated.append(ids)
+
+    threads = [threading.Thread(target=search) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for number in range(40):
+        article = make_article(f"note:{number}", note(number))
+        with writer.writing():
+            writer.add([Chunked(article, chunk(article, tiny.count_tokens, tiny.max_tokens), article.uri)])
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert repeated == [] and reader.check() == []

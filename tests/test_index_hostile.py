@@ -104,8 +104,10 @@ def test_a_text_that_moves_to_another_file_stays_indexed(tmp_path: Path) -> None
 def test_a_filter_says_what_is_wrong_with_it() -> None:
     with pytest.raises(ValueError, match="languages is 'en': write"):
         Where(languages="en")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="published_from is 'banana'"):
-        Where(published_from="banana")
+    for wrong in ("banana", "2024-13", "2023-02-30", "24"):
+        with pytest.raises(ValueError, match=f"published_from is '{wrong}'"):
+            Where(published_from=wrong)
+    assert Where(published_to="2199-12-31").published_to == "2199-12-31"  # what is to come bounds as well
     assert Where(languages=["en"]) == Where(languages=("en",))  # type: ignore[arg-type]
 
 

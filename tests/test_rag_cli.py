@@ -60,6 +60,8 @@ def test_search_gives_hits_alone(sample_index_folder: Path) -> None:
     assert done.returncode == 0 and len(found["hits"]) == 3 and all(set(h) == HIT_FIELDS for h in found["hits"])
     only = _rag("search", "tram", "--language", "es", "--from", "2020", "--json", "--index", sample_index_folder)
     assert all("zaragoza" in h["uri"] or "rosario" in h["uri"] for h in json.loads(only.stdout)["hits"])
+    until = _rag("search", "tram", "--to", "2199-12-31", "--json", "--index", sample_index_folder)
+    assert until.returncode == 0 and json.loads(until.stdout)["hits"]
     assert "1. " in _rag("search", "tram", "--index", sample_index_folder).stdout
 
 
@@ -88,7 +90,7 @@ def test_a_batch_gives_one_answer_a_line_and_goes_on_after_a_bad_one(sample_inde
         (["ask", "", "--index", "nowhere"], "the question is empty"),
         (["ask", "x", "--batch", "y"], "give a question"),
         (["ask", "--batch", "nowhere.jsonl"], "cannot read nowhere.jsonl"),
-        (["search", "x", "--from", "March"], "'March' is not a date"),
+        (["search", "x", "--from", "March"], "published_from is 'March': write 2024"),
         (["status", "--index", "nowhere"], "no index in nowhere"),
         (["check", "--index", "broken"], "broken"),
         (["show", "x", "--index", "nowhere"], "no index"),
