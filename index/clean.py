@@ -20,6 +20,7 @@ from index.language import detect, is_unspaced, sentence_spans, terms
 from index.types import Article
 
 RECIPE = "1"  # raise when the same bytes would give another article: indexed files are then cleaned anew
+_NOT_OURS = -60  # the score of a line that is the page's: it ends a run of less prose than that
 _TITLE_LENGTH = 120  # characters; for an article without a title, of its first sentence
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
@@ -362,11 +363,11 @@ def _value(line: str, language: str) -> int:
     if not line:
         return 0
     if _is_debris(line) or _heads_a_list(line):
-        return -60
+        return _NOT_OURS
     if _is_prose(line):
         return min(len(line) * (3 if is_unspaced(line) else 1), 500)
     if dates.date_of_line(line, language):
-        return -60
+        return _NOT_OURS
     if _SENTENCE_END.search(line) or line.startswith(("- ", "– ", "— ")):
         return 0  # a short sentence, or a turn of a dialogue
     return -5 if _BULLET.match(line) or line.endswith((":", ";", ",", ":")) else -30
@@ -421,7 +422,7 @@ def _before_footer(lines: list[str], values: list[int], start: int, end: int) ->
     """
     total = sum(v for v in values[start:end] if v > 0)
     for i in range(start, end):
-        if values[i] == -60 and not dates.date_of_line(lines[i], "en"):
+        if values[i] == _NOT_OURS and not dates.date_of_line(lines[i], "en"):
             after = [v for v in values[i:end] if v > 0]
             before = total - sum(after)
             if before >= 0.6 * total and len(after) <= 2 and sum(after) <= 0.25 * total:

@@ -104,8 +104,8 @@ class LexicalIndex:
         total = int(searcher.num_docs)
         if not total:
             return []
-        weights = {word: idf(total, searcher.doc_freq("terms", word)) for word in words}
-        known = [word for word in words if searcher.doc_freq("terms", word)]
+        frequencies = {word: searcher.doc_freq("terms", word) for word in words}
+        known = [word for word in words if frequencies[word]]
         if not known:
             return []
         clauses = [
@@ -117,7 +117,7 @@ class LexicalIndex:
                 tantivy.Query.term_set_query(self._schema, "article", list(among)), 0.0
             )
             query = tantivy.Query.boolean_query([(tantivy.Occur.Must, query), (tantivy.Occur.Must, admitted)])
-        highest = sum(weights.values()) * (_K1 + 1)
+        highest = sum(idf(total, frequency) for frequency in frequencies.values()) * (_K1 + 1)
         found = []
         for score, address in searcher.search(query, k).hits:
             found.append((int(searcher.doc(address)["id"][0]), float(score), float(score) / highest))
