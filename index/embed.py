@@ -5,9 +5,8 @@ sentence-transformers model, and the default one where there is a GPU to add art
 libraries happens when a model is first used, not before: a command that needs no model stays quick.
 """
 
-import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,15 +16,11 @@ import numpy.typing as npt
 
 from index import e5
 from index.errors import ModelUnavailable
+from index.onnx_encoder import OnnxEncoder
 
 Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
 
 DEFAULT_EMBEDDER = "multilingual-e5-small"
-_BATCH_TOKENS = 2048  # padded tokens in one forward pass: past this more memory, no more speed
-
-
-_SHORTEST = 0.6  # of the longest text in a batch: a shorter one costs less in the next batch than padded in this
 
 
 class Embedder(Protocol):
@@ -72,10 +67,6 @@ class OnnxE5:
         return e5.unpacked(self._say)
 
     @cached_property
-    def _source(self) -> e5.E5File:
-        return e5.source_file()
-
-    @cached_property
     def _tokenizer(self) -> Any:  # noqa: ANN401
         from tokenizers import Tokenizer
 
@@ -92,29 +83,15 @@ class OnnxE5:
         return tokenizer
 
     @cached_property
-    def _positions(self) -> Floats:
-        """Give what is added to each word embedding: the position's and the only segment's, ``(512, dim)``."""
-        segment = self._source.vector("emb.type").reshape(-1, self.dim)[0]
-        positions: Floats = self._source.vector("emb.pos").reshape(-1, self.dim) + segment
-        return positions
-
-    @cached_property
-    def _session(self) -> Any:  # noqa: ANN401
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
-        # The graph is written in fused operators already: optimising it again only delays the start.
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        path = str(self._folder / "encoder.onnx")
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    def _encoder(self) -> OnnxEncoder:
+        return OnnxEncoder(self._folder / "encoder.onnx", e5.source_file())
 
     def warm_up(self) -> None:
         """Load everything now, the session beside the tokenizer."""
         _ = self._folder  # its errors are to be raised here, not in the thread
-        session = threading.Thread(target=lambda: self._session)
+        session = threading.Thread(target=self._encoder.load)
         session.start()
-        _ = self._tokenizer, self._positions
+        _ = self._tokenizer
         session.join()
 
     def embed_passages(self, texts: Sequence[str]) -> Floats:
@@ -134,35 +111,11 @@ class OnnxE5:
     def _embed(self, texts: list[str]) -> Floats:
         ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts)]
         vectors = np.zeros((len(ids), self.dim), np.float32)
-        for batch in _batches([len(i) for i in ids]):
-            lengths = np.array([len(ids[i]) for i in batch], np.int32)
-            padded = np.ones((len(batch), lengths.max()), np.int64)
-            for row, i in enumerate(batch):
-                padded[row, : lengths[row]] = ids[i]
-            vectors[batch] = self._mean_of_states(padded, lengths)
+        for batch, states, lengths in self._encoder.states(ids):
+            real = np.arange(states.shape[1])[None, :] < lengths[:, None]
+            sums = (states * real[..., None]).sum(axis=1)
+            vectors[batch] = sums / np.linalg.norm(sums, axis=1, keepdims=True)
         return vectors
-
-    def _mean_of_states(self, padded: Ints, lengths: npt.NDArray[np.int32]) -> Floats:
-        words, where = np.unique(padded, return_inverse=True)
-        embeddings = self._source.word_rows(words)[where.reshape(padded.shape)] + self._positions[: padded.shape[1]]
-        (states,) = self._session.run(None, {"embeddings": embeddings, "lengths": lengths})
-        real = np.arange(padded.shape[1])[None, :] < lengths[:, None]
-        sums: Floats = (states * real[..., None]).sum(axis=1)
-        sums /= np.linalg.norm(sums, axis=1, keepdims=True)
-        return sums
-
-
-def _batches(lengths: list[int]) -> Iterator[list[int]]:
-    """Group indices by length, longest first, so that little is padded and a batch stays in `_BATCH_TOKENS`."""
-    batch: list[int] = []
-    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        longest = lengths[batch[0]] if batch else 0
-        if batch and ((len(batch) + 1) * longest > _BATCH_TOKENS or lengths[i] < _SHORTEST * longest):
-            yield batch
-            batch = []
-        batch.append(i)
-    if batch:
-        yield batch
 
 
 class SentenceTransformerEmbedder:
@@ -235,12 +188,13 @@ def open_embedder(name: str, say: e5.Say, *, bulk: bool = False) -> Embedder:
     """
     if name not in (DEFAULT_EMBEDDER, e5.MODEL_ID):
         return SentenceTransformerEmbedder(str(Path(name).resolve()) if Path(name).is_dir() else name)
-    if bulk and _has_gpu():
+    if bulk and has_gpu():
         return SentenceTransformerEmbedder(str(e5.export_sentence_transformer(say)), e5.MODEL_ID)
     return OnnxE5(say)
 
 
-def _has_gpu() -> bool:
+def has_gpu() -> bool:
+    """Tell whether torch can use a GPU here."""
     if not Path("/dev/nvidia0").exists():  # importing torch to be told no takes seconds
         return False
     import torch

@@ -1,4 +1,4 @@
-"""The read path on one screen: a question finds passages, a reader quotes them, the quotes are checked, an answer."""
+"""The read path on one screen: a question finds passages, they are reranked and read, the quotes checked, an answer."""
 
 import re
 import time
@@ -11,10 +11,11 @@ from index.errors import BadRequest
 from index.language import UNKNOWN, detect
 from index.types import EVERYTHING, Where
 from rag.messages import no_answer
-from rag.reader.sentence_reader import SentenceReader
+from rag.reader.multilingual_reader import MultilingualReader
+from rag.reader.pair_reader import open_pair_reader
 from rag.retrieve import HybridRetriever
 from rag.settings import Settings, load_settings
-from rag.types import Answer, Citation, Draft, Hit, Question, Reader
+from rag.types import Answer, Citation, Draft, Hit, Question, Reader, Reranker
 
 LONGEST_QUESTION = 2000  # characters
 
@@ -27,9 +28,10 @@ class Assistant:
     >>> answer.text, answer.citations[0].quote
     """
 
-    def __init__(self, index: ArticleIndex, reader: Reader, settings: Settings) -> None:
+    def __init__(self, index: ArticleIndex, reranker: Reranker, reader: Reader, settings: Settings) -> None:
         """Put the parts together; `open` does it with the default ones."""
         self.index = index
+        self._reranker = reranker
         self._reader = reader
         self._settings = settings
 
@@ -49,8 +51,11 @@ class Assistant:
         """
         settings = settings or load_settings()
         index = ArticleIndex.open(Path(folder or settings.index), settings.embedder or None, say=say)
+        pairs = open_pair_reader(say)
+        reader = MultilingualReader(pairs, settings.min_confidence)
         index.embedder.warm_up()
-        return cls(index, SentenceReader(index.embedder, settings.min_confidence), settings)
+        pairs.warm_up()
+        return cls(index, reader, reader, settings)
 
     def ask(self, question: str, where: Where = EVERYTHING) -> Answer:
         """Answer a question in any language from the articles, with citations, or abstain.
@@ -64,12 +69,18 @@ class Assistant:
         """
         started = time.perf_counter()
         asked = self._understood(question)
-        hits = HybridRetriever(self.index, self._settings.per_article, where).retrieve(asked, self._settings.passages)
+        found = HybridRetriever(self.index, self._settings.per_article, where).retrieve(asked, self._settings.passages)
         retrieved = time.perf_counter()
+        hits = self._reranker.rerank(asked, found)
+        reranked = time.perf_counter()
         draft = self._reader.read(asked, hits)
         citations = verbatim(draft, hits)
         answered = bool(citations) and len(citations) == len(draft.citations)
-        timings = {"retrieve_ms": (retrieved - started) * 1000, "answer_ms": (time.perf_counter() - retrieved) * 1000}
+        timings = {
+            "retrieve_ms": (retrieved - started) * 1000,
+            "rerank_ms": (reranked - retrieved) * 1000,
+            "answer_ms": (time.perf_counter() - reranked) * 1000,
+        }
         return Answer(
             question=asked.text,
             text="\n".join(draft.sentences) if answered else no_answer(asked.language),
@@ -83,16 +94,20 @@ class Assistant:
         )
 
     def retrieve(self, question: str, k: int = 10, where: Where = EVERYTHING) -> list[Hit]:
-        """Find up to ``k`` passages that bear on a question, best first.
+        """Find up to ``k`` passages that bear on a question, best first: those that answer it, then those about it.
+
+        The first ``settings.passages`` of those found are read and put in order anew.
 
         Raises:
             BadRequest: the question has no words, ``k`` is not positive, or the index holds no articles.
         """
         if k < 1:
             raise BadRequest(f"cannot find {k} passages; ask for 1 or more")
-        return HybridRetriever(self.index, max(k, self._settings.per_article), where).retrieve(
-            self._understood(question), k
-        )
+        asked = self._understood(question)
+        wanted = max(k, self._settings.passages)
+        found = HybridRetriever(self.index, max(k, self._settings.per_article), where).retrieve(asked, wanted)
+        read = self._reranker.rerank(asked, found[: self._settings.passages])
+        return [*read, *found[self._settings.passages :]][:k]
 
     def _understood(self, question: str) -> Question:
         text = re.sub(r"\s+", " ", unicodedata.normalize("NFC", question.encode("utf-8", "replace").decode())).strip()
@@ -108,4 +123,10 @@ class Assistant:
 def verbatim(draft: Draft, hits: list[Hit]) -> tuple[Citation, ...]:
     """Give the citations whose quote stands, letter by letter, at its offsets in an article that was found."""
     texts = {hit.article.id: hit.article.text for hit in hits}
-    return tuple(c for c in draft.citations if c.quote and texts.get(c.article_id, "")[c.start : c.end] == c.quote)
+    return tuple(
+        c
+        for c in draft.citations
+        if c.quote
+        and texts.get(c.article_id, "")[c.start : c.end] == c.quote
+        and c.start <= c.answer_start < c.answer_end <= c.end
+    )

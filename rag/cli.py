@@ -351,7 +351,8 @@ def _search(options: argparse.Namespace, settings: Settings) -> int:
         return 0
     for hit in hits:
         origin = _origin(hit.article.published, hit.article.uri)
-        print(f"{hit.rank:>2}. {hit.article.title} ({origin})  score {hit.score:.3f}")
+        answers = "" if hit.relevance is None else f"answers {hit.relevance:.0%}, "
+        print(f"{hit.rank:>2}. {hit.article.title} ({origin})  {answers}score {hit.score:.3f}")
         print(textwrap.fill(hit.text, _WIDTH, initial_indent="    ", subsequent_indent="    ") + "\n")
     if not hits:
         print("Nothing found.")
@@ -418,7 +419,7 @@ def _answer_record(answer: "Answer") -> dict[str, Any]:
         "text": answer.text,
         "status": answer.status,
         "confidence": round(answer.confidence, 4),
-        "citations": [asdict(citation) for citation in answer.citations],
+        "citations": [{**asdict(citation), "answer": citation.answer} for citation in answer.citations],
         "hits": [_hit_record(hit) for hit in answer.hits],
         "timings": answer.timings,
     }
@@ -431,19 +432,25 @@ def _hit_record(hit: "Hit") -> dict[str, Any]:
         "title": article.title,
         "uri": article.uri,
         "score": round(hit.score, 4),
+        "relevance": None if hit.relevance is None else round(hit.relevance, 4),
         "text": hit.text,
     }
 
 
 def _print_answer(answer: "Answer") -> None:
+    """Print the short answer, then the sentences quoted, then where they are from."""
+    from rag.messages import quoted_in
+
     print("\n".join(textwrap.fill(line, _WIDTH) for line in answer.text.splitlines()) + "\n")
+    for citation in answer.citations:
+        quote = f"[{citation.marker}] “{' '.join(citation.quote.split())}”"
+        print(textwrap.fill(quote, _WIDTH, initial_indent="  ", subsequent_indent="      "))
+        language = citation.language
+        foreign = f" ({quoted_in(answer.language, language)})" if language != answer.language else ""
+        print(f"      {citation.title}{foreign}")
+        print(f"      {_origin(citation.published, citation.uri)}, characters {citation.start}-{citation.end}\n")
     if answer.citations:
-        foreign = {c.language for c in answer.citations} - {answer.language}
-        note = f", in the language of the source ({', '.join(sorted(foreign))})" if foreign else ""
-        print(f"Sources (confidence {answer.confidence:.0%}; quoted word for word{note}):")
-        for citation in answer.citations:
-            print(f"  [{citation.marker}] {citation.title}")
-            print(f"      {_origin(citation.published, citation.uri)}, characters {citation.start}-{citation.end}")
+        print(f"Confidence {answer.confidence:.0%}; quoted word for word.")
     elif answer.hits:
         print("Closest, but not an answer:")
         nearest = {hit.article.id: hit.article for hit in answer.hits}

@@ -21,3 +21,33 @@ _NO_ANSWER = {
 def no_answer(language: str) -> str:
     """Say that the articles do not hold an answer."""
     return _NO_ANSWER.get(language, _NO_ANSWER["en"])
+
+
+_QUOTED_IN = {
+    "en": "quoted in",
+    "ru": "язык цитаты",
+    "uk": "мова цитати",
+    "de": "Sprache des Zitats",
+    "es": "idioma de la cita",
+    "fr": "langue de la citation",
+    "it": "lingua della citazione",
+    "pt": "idioma da citação",
+    "pl": "język cytatu",
+    "tr": "alıntının dili",
+    "zh": "引文语言",
+    "ja": "引用の言語",
+    "ko": "인용문 언어",
+    "ar": "لغة الاقتباس",
+}
+
+
+def quoted_in(language: str, quoted: str) -> str:
+    """Say, in ``language``, which language a quote is in: "quoted in: Russian"."""
+    from babel import Locale, UnknownLocaleError
+
+    shown = language if language in _QUOTED_IN else "en"
+    try:
+        name = Locale.parse(shown).languages.get(quoted, quoted)
+    except (UnknownLocaleError, ValueError):
+        name = quoted
+    return f"{_QUOTED_IN[shown]}: {name}"

@@ -22,11 +22,26 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """What reading a passage for the answer to a question gave.
+
+    ``relevance`` is the logit that the passage answers; ``start`` and ``end`` are the best answer's span in characters
+    of the passage's text; ``margin`` says by how much its score (a sum of logits) is above that of no answer.
+    """
+
+    relevance: float
+    margin: float
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """A passage that was found.
 
-    ``score`` orders the hits of one question: ``dense``, the cosine of question and passage (-1..1), raised by what
-    ``coverage`` adds, the share of the question's wording that the passage has (0..1).
+    ``score`` orders the hits of one question as they were retrieved: ``dense``, the cosine of question and passage
+    (-1..1), raised by what ``coverage`` adds, the share of the question's wording that the passage has (0..1). Once
+    the passage has been read, ``reading`` says what came of it, and ``relevance`` (0..1) how likely it answers.
     """
 
     passage: Passage
@@ -35,6 +50,8 @@ class Hit:
     rank: int
     dense: float
     coverage: float
+    reading: Reading | None = None
+    relevance: float | None = None
 
     @property
     def text(self) -> str:
@@ -44,7 +61,10 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A verbatim quote: always ``quote == article.text[start:end]``; offsets in characters."""
+    """A verbatim quote: always ``quote == article.text[start:end]``; offsets in characters.
+
+    ``answer_start`` and ``answer_end`` bound the short answer within it, ``article.text[answer_start:answer_end]``.
+    """
 
     marker: int
     article_id: str
@@ -55,11 +75,18 @@ class Citation:
     start: int
     end: int
     quote: str
+    answer_start: int
+    answer_end: int
+
+    @property
+    def answer(self) -> str:
+        """The short answer, verbatim."""
+        return self.quote[self.answer_start - self.start : self.answer_end - self.start]
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a reader proposes: sentences with markers such as ``[1]``, their citations, and the chance that they answer.
+    """What a reader proposes: lines with markers such as ``[1]``, their citations, and the chance that they answer.
 
     A draft without citations says that the passages do not hold the answer.
     """
@@ -91,8 +118,15 @@ class Retriever(Protocol):
         """Give up to ``k`` hits, best first."""
 
 
+class Reranker(Protocol):
+    """Puts the passages that answer before those that are only about the matter."""
+
+    def rerank(self, question: Question, hits: list[Hit]) -> list[Hit]:
+        """Give the same hits, best first, ranked and read anew."""
+
+
 class Reader(Protocol):
-    """Reads passages for the answer."""
+    """Makes an answer out of passages, as the reranker gave them."""
 
     def read(self, question: Question, hits: list[Hit]) -> Draft:
         """Quote what answers the question, or give a draft without citations."""

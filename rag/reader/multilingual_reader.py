@@ -1,0 +1,133 @@
+"""The default reader: one small multilingual model reranks the passages, quotes the answer, or abstains. No LLM."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from index.language import is_unspaced, sentence_spans
+from rag.reader.agreement import agree
+from rag.reader.calibration import evidence, probability
+from rag.reader.pair_reader import PairReader
+from rag.types import Citation, Draft, Hit, Question, Reading
+
+_MOST_QUOTES = 3
+_BESIDE = 0.5  # of the best one's probability: what is as likely, in another article, is quoted beside it
+_LONGEST_QUOTE = 600  # characters: of a longer sentence only what stands about the answer is quoted
+_EDGES = " \t\n\r.,;:!?…—–-·•«»“”„\"'()[]{}、。，；：？！（）《》「」『』"
+_CLOSING = {"(": ")", "[": "]", "«": "»", "“": "”", "„": "“", "「": "」", "『": "』", "《": "》", "（": "）", '"': '"'}
+
+
+class MultilingualReader:
+    """Reads every passage once against the question: that reranks them, finds the answers, and says how sure it is."""
+
+    def __init__(self, pairs: PairReader, min_confidence: float) -> None:
+        """Read with ``pairs``; abstain below ``min_confidence`` (0..1)."""
+        self._pairs = pairs
+        self._min_confidence = min_confidence
+
+    def rerank(self, question: Question, hits: list[Hit]) -> list[Hit]:
+        """Give the same hits in the order of how likely each answers, read and ranked anew."""
+        readings = self._pairs.read(question.text, [(hit.article.title, hit.text) for hit in hits])
+        weighed = [(evidence(reading, hit.score), hit, reading) for hit, reading in zip(hits, readings, strict=True)]
+        weighed.sort(key=lambda row: -row[0])
+        return [
+            replace(hit, rank=rank, reading=reading, relevance=probability(weight))
+            for rank, (weight, hit, reading) in enumerate(weighed, 1)
+        ]
+
+    def read(self, question: Question, hits: list[Hit]) -> Draft:
+        """Quote the best passage's answer, and beside it those of other articles that are nearly as likely.
+
+        Answers that agree stand in one line with all their sources; such as differ in lines of their own, each with
+        the dates of its articles.
+        """
+        chosen = _chosen(hits, self._min_confidence)
+        confidence = max((hit.relevance or 0.0 for hit in hits), default=0.0)
+        citations = [citation for hit in chosen if (citation := _cite(hit)) is not None]
+        if not citations:
+            return Draft((), (), confidence)
+        groups: list[list[Citation]] = []
+        for citation in citations:
+            group = next((g for g in groups if agree(g[0].answer, citation.answer)), None)
+            if group is None:
+                groups.append([citation])
+            else:
+                group.append(citation)
+        ordered = [citation for group in groups for citation in group]
+        marked = {id(citation): replace(citation, marker=n) for n, citation in enumerate(ordered, 1)}
+        lines = tuple(_line([marked[id(c)] for c in group], is_disputed=len(groups) > 1) for group in groups)
+        return Draft(lines, tuple(marked.values()), confidence)
+
+
+def _chosen(hits: Sequence[Hit], min_confidence: float) -> list[Hit]:
+    """Choose the hits to quote: the likeliest of each article."""
+    best: dict[str, Hit] = {}
+    for hit in hits:
+        best.setdefault(hit.article.id, hit)
+    top = max((hit.relevance or 0.0 for hit in hits), default=0.0)
+    least = max(min_confidence, _BESIDE * top)
+    return [hit for hit in best.values() if hit.relevance is not None and hit.relevance >= least][:_MOST_QUOTES]
+
+
+def _line(citations: Sequence[Citation], is_disputed: bool) -> str:
+    dates = sorted({c.published for c in citations if c.published}) if is_disputed else []
+    when = f" ({', '.join(dates)})" if dates else ""
+    return f"{citations[0].answer}{when} " + " ".join(f"[{c.marker}]" for c in citations)
+
+
+def _cite(hit: Hit) -> Citation | None:
+    """Quote the sentence that holds a hit's answer; nothing if there is no answer in words."""
+    if hit.reading is None:
+        return None
+    answer = widened(hit.text, hit.reading)
+    if answer[0] >= answer[1]:
+        return None
+    low, high = _sentence(hit, answer)
+    article, shift = hit.article, hit.passage.start
+    return Citation(
+        marker=1,
+        article_id=article.id,
+        title=article.title,
+        uri=article.uri,
+        published=article.published,
+        language=hit.passage.language,
+        start=shift + low,
+        end=shift + high,
+        quote=article.text[shift + low : shift + high],
+        answer_start=shift + answer[0],
+        answer_end=shift + answer[1],
+    )
+
+
+def widened(text: str, reading: Reading) -> tuple[int, int]:
+    """Give the span of a reading, widened to whole words and freed of punctuation at its edges."""
+    start, end = reading.start, reading.end
+    if not is_unspaced(text[start:end]):
+        while start > 0 and text[start - 1].isalnum() and text[start].isalnum():
+            start -= 1
+        while end < len(text) and text[end].isalnum() and text[end - 1].isalnum():
+            end += 1
+    while start < end and text[start] in _EDGES and _CLOSING.get(text[start], "\0") not in text[start + 1 : end]:
+        start += 1
+    while end > start and text[end - 1] in _EDGES and not _closes(text[start:end]):
+        end -= 1
+    return start, end
+
+
+def _closes(text: str) -> bool:
+    """Tell whether the last character closes a bracket or quotation mark that stands before it."""
+    return any(text[-1] == closing and opening in text[:-1] for opening, closing in _CLOSING.items())
+
+
+def _sentence(hit: Hit, answer: tuple[int, int]) -> tuple[int, int]:
+    """Give the sentence, or the sentences, that an answer stands in, as a span of the passage."""
+    touched = [s for s in sentence_spans(hit.text, hit.passage.language) if s[0] < answer[1] and s[1] > answer[0]]
+    low = min((s[0] for s in touched), default=answer[0])
+    high = max((s[1] for s in touched), default=answer[1])
+    low, high = min(low, answer[0]), max(high, answer[1])
+    if high - low <= _LONGEST_QUOTE:
+        return low, high
+    beside = max(0, _LONGEST_QUOTE - (answer[1] - answer[0])) // 2
+    cut_low, cut_high = max(low, answer[0] - beside), min(high, answer[1] + beside)
+    low = cut_low if cut_low == low else hit.text.find(" ", cut_low, answer[0]) + 1 or cut_low
+    space = hit.text.rfind(" ", answer[1], cut_high)
+    return low, cut_high if cut_high == high or space < 0 else space
