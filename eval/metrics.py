@@ -1,9 +1,9 @@
 """Measures of answers, and of how well their confidence tells right from wrong; with intervals by the bootstrap.
 
 Exact match and F1 are those of SQuAD 1.1 (Rajpurkar et al. 2016, https://arxiv.org/abs/1606.05250), carried to other
-languages as MLQA does (Lewis et al. 2020, https://arxiv.org/abs/1910.07475): punctuation goes by its Unicode category,
-and a Han character of a Chinese text is a word. Articles are dropped in English alone: other languages have theirs in
-one word with other things, and keeping them can only cost, never give.
+languages as MLQA does (Lewis et al. 2020, https://arxiv.org/abs/1910.07475): punctuation is told by its Unicode
+category, and in Chinese every Han character is a word, while a number or a Latin word stays one. Unlike MLQA, articles
+are dropped in English alone.
 """
 
 import math

@@ -9,7 +9,7 @@ from pathlib import Path
 class SquadSet:
     """Paragraphs, and questions with the number of the paragraph that answers each.
 
-    ``answers`` are the texts that count as right, of each question; ``articles`` the number of each paragraph's article.
+    ``answers`` are the texts that are right, of each question; ``articles`` is the number of each paragraph's article.
     """
 
     paragraphs: list[str]

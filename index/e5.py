@@ -25,7 +25,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -249,6 +249,14 @@ def export_sentence_transformer(say: Say) -> Path:
         write,
         lambda: say("Unpacking the embedding model for sentence-transformers (once, 480 MB) …"),
     )
+
+
+@lru_cache(maxsize=2)
+def load_tokenizer(folder: Path) -> Any:  # noqa: ANN401 - the tokenizers library has no precise types
+    """Load the tokenizer of an unpacked model: one for all who use it, for it takes 100 MB; it cuts nothing off."""
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_file(str(folder / "tokenizer.json"))
 
 
 def verify_unpacked(folder: Path) -> list[str]:

@@ -66,21 +66,9 @@ class OnnxE5:
     def _folder(self) -> Path:
         return e5.unpacked(self._say)
 
-    @cached_property
+    @property
     def _tokenizer(self) -> Any:  # noqa: ANN401
-        from tokenizers import Tokenizer
-
-        tokenizer = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
-        tokenizer.enable_truncation(self.max_tokens)
-        return tokenizer
-
-    @cached_property
-    def _counter(self) -> Any:  # noqa: ANN401
-        from tokenizers import Tokenizer
-
-        tokenizer = Tokenizer.from_str(self._tokenizer.to_str())
-        tokenizer.no_truncation()
-        return tokenizer
+        return e5.load_tokenizer(self._folder)
 
     @cached_property
     def _encoder(self) -> OnnxEncoder:
@@ -105,11 +93,12 @@ class OnnxE5:
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Count each text's tokens, special ones left out."""
-        encodings = self._counter.encode_batch_fast(list(texts), add_special_tokens=False)
+        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [len(encoding.ids) for encoding in encodings]
 
     def _embed(self, texts: list[str]) -> Floats:
-        ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts)]
+        whole = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts)]
+        ids = [i if len(i) <= self.max_tokens else [*i[: self.max_tokens - 1], i[-1]] for i in whole]
         vectors = np.zeros((len(ids), self.dim), np.float32)
         for batch, states, lengths in self._encoder.states(ids):
             real = np.arange(states.shape[1])[None, :] < lengths[:, None]

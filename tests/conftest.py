@@ -1,8 +1,8 @@
-"""What the tests share: one built sample index, the real model, and a tiny embedder for tests that only count."""
+"""What the tests share: one built sample index, the real models, and stand-ins for tests of what is around them."""
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
@@ -17,6 +17,8 @@ from index.build import add_articles
 from index.embed import Embedder, OnnxE5
 from index.store import Store
 from index.types import Article
+from rag.reader.pair_reader import OnnxPairReader
+from rag.types import Reading
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test may reach for the network; has to be set before the hub's library loads
 
@@ -83,6 +85,31 @@ class CountingEmbedder(TinyEmbedder):
         return [text for call in self.calls for text in call]
 
 
+class ScriptedPairs:
+    """Stands in for the model that reads, so that what is composed of its readings can be tested alone.
+
+    It finds the answers that it was given, wherever a passage holds one, with the strength (a logit) given for each.
+    """
+
+    def __init__(self, answers: Mapping[str, float]) -> None:
+        self._answers = dict(answers)
+        self.calls: list[list[tuple[str, str]]] = []
+
+    def read(self, question: str, passages: Sequence[tuple[str, str]]) -> list[Reading]:
+        self.calls.append(list(passages))
+        return [self._reading(text) for _, text in passages]
+
+    def _reading(self, text: str) -> Reading:
+        for answer, strength in self._answers.items():
+            start = text.find(answer)
+            if start >= 0:
+                return Reading(strength, strength, start, start + len(answer))
+        return Reading(-40.0, -40.0, 0, min(1, len(text)))
+
+    def warm_up(self) -> None:
+        pass
+
+
 def open_index(folder: Path, embedder: Embedder) -> ArticleIndex:
     """Open the index in ``folder``, made empty if there is none, with an embedder that is at hand."""
     if not (folder / "index.sqlite").is_file():
@@ -128,6 +155,14 @@ def embedder() -> OnnxE5:
     model = OnnxE5(print)
     model.warm_up()
     return model
+
+
+@pytest.fixture(scope="session")
+def pairs() -> OnnxPairReader:
+    """Give the real reader, unpacked and loaded once."""
+    reader = OnnxPairReader(print)
+    reader.warm_up()
+    return reader
 
 
 @pytest.fixture(scope="session")

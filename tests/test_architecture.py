@@ -98,8 +98,10 @@ def test_the_read_path_knows_nothing_of_evaluation_and_page() -> None:
     [
         ("faiss", {"index/dense.py"}),
         ("tantivy", {"index/lexical.py"}),
-        ("onnxruntime", {"index/embed.py"}),
-        ("onnx", {"index/e5.py"}),
+        ("onnxruntime", {"index/onnx_encoder.py"}),
+        ("onnx", {"index/e5.py", "rag/reader/pair_reader.py"}),
+        ("tokenizers", {"index/e5.py"}),
+        ("safetensors", {"index/e5.py", "rag/reader/weights.py"}),
         ("sqlite3", {"index/store.py", "eval/bench/lexical_engines.py"}),  # the latter compares with SQLite's own FTS5
         ("langchain", {"rag/chat_model.py", "rag/langchain.py", "ui.py"}),
         ("langchain_core", {"rag/chat_model.py", "rag/langchain.py", "ui.py"}),
@@ -114,9 +116,29 @@ def test_a_library_is_imported_where_it_belongs_and_nowhere_else(package: str, a
     assert _importing(package) <= allowed
 
 
-@pytest.mark.parametrize("package", ["torch", "sentence_transformers"])
-def test_torch_is_imported_only_where_models_run_and_in_evaluation(package: str) -> None:
-    assert {name for name in _importing(package) if not name.startswith("eval/")} <= {"index/embed.py"}
+@pytest.mark.parametrize(
+    ("package", "allowed"),
+    [
+        ("torch", {"index/embed.py", "rag/reader/network.py", "rag/reader/train.py", "rag/reader/pair_reader.py"}),
+        ("sentence_transformers", {"index/embed.py"}),
+        ("sklearn", {"rag/reader/train.py"}),
+        ("zstandard", {"rag/reader/pairs.py"}),
+        ("rag.reader.network", {"rag/reader/pair_reader.py", "rag/reader/train.py"}),
+        ("rag.reader.pairs", {"rag/reader/train.py"}),
+        ("rag.reader.train", set()),
+    ],
+)
+def test_what_trains_models_and_runs_them_on_gpus_is_imported_there_and_in_evaluation(
+    package: str, allowed: set[str]
+) -> None:
+    assert {name for name in _importing(package) if not name.startswith("eval/")} <= allowed
+
+
+def test_the_reader_imports_torch_only_where_it_is_used() -> None:
+    tree = ast.parse(MODULES["rag/reader/pair_reader.py"].read_text("utf-8"))
+    at_once = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
+    at_once |= {node.module or "" for node in tree.body if isinstance(node, ast.ImportFrom)}
+    assert not {name for name in at_once if name.split(".")[0] in ("torch", "onnx") or name == "rag.reader.network"}
 
 
 def test_what_flows_through_the_write_path_needs_the_standard_library_alone() -> None:
@@ -141,6 +163,8 @@ def test_the_command_line_starts_without_the_heavy_libraries(module: str) -> Non
         "tantivy",
         "trafilatura",
         "sentence_transformers",
+        "tokenizers",
+        "sklearn",
         "gradio",
         "langchain",
     }

@@ -2,11 +2,13 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from eval.curve import risk_coverage_svg
 from eval.metrics import (
     area_under_risk,
     auroc,
@@ -102,3 +104,14 @@ def test_a_question_set_has_answers_and_articles(tmp_path: Path) -> None:
     assert found.gold == [0, 0, 1, 2]
     assert found.answers == [("a",), ("b",), ("c",), ("d",)]
     assert found.articles == [0, 0, 1]
+
+
+def test_a_risk_coverage_curve_falls_where_the_sure_answers_are_right_and_loads_nothing() -> None:
+    confidence = np.linspace(1, 0, 40)
+    right = np.arange(40) < 20
+    svg = risk_coverage_svg({"all <b>": (confidence, right)}, [(0.5, 0.0, "from 0.5 on")])
+    points = re.search(r'points="([^"]+)"', svg)
+    assert points is not None
+    heights = [float(point.split(",")[1]) for point in points.group(1).split()]
+    assert len(heights) == 31 and heights == sorted(heights, reverse=True) and heights[0] == heights[10] > heights[-1]
+    assert "all &lt;b&gt;" in svg and "from 0.5 on" in svg and "href" not in svg and "url(" not in svg

@@ -10,6 +10,7 @@ import pytest
 from index import e5
 from index.embed import DEFAULT_EMBEDDER, OnnxE5, SentenceTransformerEmbedder, open_embedder
 from index.errors import ModelUnavailable
+from rag.reader.pair_reader import OnnxPairReader
 
 TEXTS = ["Москва — столица России.", "Berlin ist die Hauptstadt Deutschlands.", "北京是中国的首都。", "word " * 700]
 
@@ -67,6 +68,18 @@ def test_token_counts_are_those_of_the_model_without_special_ones(embedder: Onnx
     assert embedder.count_tokens(["word " * 700]) == [700]
 
 
+def test_a_text_that_is_too_long_is_cut_to_what_the_model_takes(embedder: OnnxE5) -> None:
+    cut, longer = embedder.embed_passages(["word " * 600, "word " * 700])
+    assert float(cut @ longer) > 0.998
+
+
+def test_the_tokenizer_is_loaded_once_for_all_who_use_it_and_cuts_nothing_off(embedder: OnnxE5) -> None:
+    tokenizer = e5.load_tokenizer(e5.unpacked(print))
+    assert tokenizer is e5.load_tokenizer(e5.unpacked(print)) and tokenizer.truncation is None
+    embedder.embed_passages(["word " * 700])
+    assert len(tokenizer.encode("word " * 700, add_special_tokens=False).ids) == 700
+
+
 def test_the_export_is_an_ordinary_sentence_transformers_model_with_the_same_vectors(embedder: OnnxE5) -> None:
     folder = e5.export_sentence_transformer(lambda _: None)
     model = SentenceTransformerEmbedder(str(folder), e5.MODEL_ID)
@@ -85,11 +98,11 @@ def test_a_model_that_cannot_be_had_is_a_clear_error(monkeypatch: pytest.MonkeyP
         embedder.embed_query("x")
 
 
-def test_answering_needs_no_torch(sample_index_folder: Path) -> None:
+def test_answering_needs_no_torch(sample_index_folder: Path, pairs: OnnxPairReader) -> None:
     code = (
         "import sys, json; from rag import Assistant; "
         f"a = Assistant.open({str(sample_index_folder)!r}).ask('Сколько стоит трамвай?'); "
-        "print(json.dumps([m for m in ('torch', 'transformers', 'sentence_transformers', 'onnx') if m in sys.modules]))"
+        "print(json.dumps([m for m in ('torch', 'transformers', 'onnx', 'sklearn') if m in sys.modules]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == []

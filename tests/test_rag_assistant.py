@@ -1,24 +1,28 @@
+import re
 import threading
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, open_index
+from conftest import ROOT, ScriptedPairs, open_index
 
 from index.embed import OnnxE5
 from index.errors import BadRequest, EmbedderMismatch, IndexMissing
 from index.types import Where
 from rag import Answer, Assistant, Settings
 from rag.assistant import LONGEST_QUESTION, verbatim
-from rag.reader.sentence_reader import SentenceReader
-from rag.types import Citation, Draft
+from rag.reader.multilingual_reader import MultilingualReader
+from rag.reader.pair_reader import OnnxPairReader, PairReader
+from rag.types import Citation, Draft, Hit, Question
+
+
+def _assistant(folder: Path, embedder: OnnxE5, pairs: PairReader, settings: Settings) -> Assistant:
+    reader = MultilingualReader(pairs, settings.min_confidence)
+    return Assistant(open_index(folder, embedder), reader, reader, settings)
 
 
 @pytest.fixture(scope="module")
-def assistant(sample_index_folder: Path, embedder: OnnxE5) -> Assistant:
-    settings = Settings()
-    return Assistant(
-        open_index(sample_index_folder, embedder), SentenceReader(embedder, settings.min_confidence), settings
-    )
+def assistant(sample_index_folder: Path, embedder: OnnxE5, pairs: OnnxPairReader) -> Assistant:
+    return _assistant(sample_index_folder, embedder, pairs, Settings())
 
 
 @pytest.mark.parametrize(
@@ -37,10 +41,10 @@ def test_an_answer_quotes_the_right_article_in_its_own_words(
 ) -> None:
     answer = assistant.ask(question)
     assert answer.status == "answered" and article in answer.citations[0].uri, answer
-    assert any(held in citation.quote for citation in answer.citations), answer.text
+    assert held in answer.citations[0].quote and answer.text.startswith(answer.citations[0].answer), answer.text
 
 
-def test_every_citation_is_verbatim_at_its_offsets(assistant: Assistant) -> None:
+def test_every_citation_is_verbatim_at_its_offsets_and_holds_the_short_answer(assistant: Assistant) -> None:
     for question in (
         "Сколько стоит трамвай в Ижевске?",
         "Who runs the Sheffield heat network?",
@@ -50,8 +54,11 @@ def test_every_citation_is_verbatim_at_its_offsets(assistant: Assistant) -> None
         for citation in answer.citations:
             article = assistant.index.article(citation.article_id)
             assert article is not None and article.text[citation.start : citation.end] == citation.quote
-            assert f"{citation.quote} [{citation.marker}]" in answer.text
+            assert article.text[citation.answer_start : citation.answer_end] == citation.answer in citation.quote
+        markers = [int(marker) for marker in re.findall(r"\[(\d+)\]", answer.text)]
+        assert markers == [citation.marker for citation in answer.citations] == list(range(1, len(markers) + 1))
         assert answer.as_of == max((c.published for c in answer.citations if c.published), default=None)
+        assert set(answer.timings) == {"retrieve_ms", "rerank_ms", "answer_ms"}
 
 
 @pytest.mark.parametrize(
@@ -106,20 +113,59 @@ def test_k_has_to_be_positive(assistant: Assistant) -> None:
 
 def test_a_quote_that_is_not_in_the_article_never_passes(assistant: Assistant) -> None:
     hit = assistant.retrieve("tram", 1)[0]
-    true = Citation(1, hit.article.id, "", "", None, "en", 0, 20, hit.article.text[:20])
-    forged = Citation(2, hit.article.id, "", "", None, "en", 0, 20, "The mayor resigned  ")
-    foreign = Citation(3, "0" * 16, "", "", None, "en", 0, 20, hit.article.text[:20])
-    empty = Citation(4, hit.article.id, "", "", None, "en", 5, 5, "")
-    assert verbatim(Draft((), (true, forged, foreign, empty), 1.0), [hit]) == (true,)
+    about = (hit.article.id, "", "", None, "en")
+    true = Citation(1, *about, 0, 20, hit.article.text[:20], 3, 9)
+    forged = Citation(2, *about, 0, 20, "The mayor resigned  ", 3, 9)
+    foreign = Citation(3, "0" * 16, "", "", None, "en", 0, 20, hit.article.text[:20], 3, 9)
+    empty = Citation(4, *about, 5, 5, "", 5, 5)
+    outside = Citation(5, *about, 0, 20, hit.article.text[:20], 15, 25)
+    without_answer = Citation(6, *about, 0, 20, hit.article.text[:20], 4, 4)
+    assert verbatim(Draft((), (true, forged, foreign, empty, outside, without_answer), 1.0), [hit]) == (true,)
 
 
 def test_a_draft_with_a_forged_quote_is_not_shown(sample_index_folder: Path, embedder: OnnxE5) -> None:
     class Liar:
-        def read(self, question: object, hits: list) -> Draft:  # type: ignore[type-arg]
-            return Draft(("Lies. [1]",), (Citation(1, hits[0].article.id, "", "", None, "en", 0, 5, "Lies."),), 0.99)
+        def rerank(self, question: Question, hits: list[Hit]) -> list[Hit]:
+            return hits
 
-    answer = Assistant(open_index(sample_index_folder, embedder), Liar(), Settings()).ask("What is true?")
+        def read(self, question: Question, hits: list[Hit]) -> Draft:
+            lie = Citation(1, hits[0].article.id, "", "", None, "en", 0, 5, "Lies.", 0, 4)
+            return Draft(("Lies [1]",), (lie,), 0.99)
+
+    answer = Assistant(open_index(sample_index_folder, embedder), Liar(), Liar(), Settings()).ask("What is true?")
     assert answer.status == "abstained" and "Lies" not in answer.text and answer.citations == ()
+
+
+def test_what_is_found_is_reranked_then_read(sample_index_folder: Path, embedder: OnnxE5) -> None:
+    pairs = ScriptedPairs({"11,500": 40.0})
+    assistant = _assistant(sample_index_folder, embedder, pairs, Settings())
+    question = "How many street lights will Cork replace?"
+    answer = assistant.ask(question)
+    assert answer.status == "answered" and answer.text.startswith("11,500") and answer.confidence > 0.99
+    assert "cork-smart-lighting" in answer.citations[0].uri and "11,500" in answer.hits[0].text
+    assert [hit.rank for hit in answer.hits] == list(range(1, len(answer.hits) + 1))
+    assert answer.as_of == answer.citations[0].published
+    nothing = _assistant(sample_index_folder, embedder, ScriptedPairs({}), Settings()).ask(question)
+    assert nothing.status == "abstained" and nothing.confidence < 0.01 and len(nothing.hits) == len(answer.hits)
+
+
+def test_as_many_passages_are_read_as_the_settings_say(sample_index_folder: Path, embedder: OnnxE5) -> None:
+    pairs = ScriptedPairs({})
+    assistant = _assistant(sample_index_folder, embedder, pairs, Settings(passages=10))
+    assert len(assistant.ask("tram").hits) == 10 and [len(call) for call in pairs.calls] == [8, 2]
+    pairs.calls.clear()
+    hits = assistant.retrieve("tram", 25)
+    assert [len(call) for call in pairs.calls] == [8, 2] and len(hits) == 25
+    assert [hit.rank for hit in hits] == list(range(1, 26)) and len({hit.passage.id for hit in hits}) == 25
+    assert [hit.relevance is None for hit in hits] == [False] * 10 + [True] * 15
+    assert len(assistant.retrieve("tram", 3)) == 3
+
+
+def test_the_passage_that_answers_is_put_first(sample_index_folder: Path, embedder: OnnxE5) -> None:
+    plain = _assistant(sample_index_folder, embedder, ScriptedPairs({}), Settings())
+    last = plain.retrieve("tram", 8)[-1]
+    told = _assistant(sample_index_folder, embedder, ScriptedPairs({last.text: 40.0}), Settings())
+    assert told.retrieve("tram", 8)[0].passage.id == last.passage.id
 
 
 def test_many_threads_get_the_answers_that_one_gets(assistant: Assistant) -> None:
@@ -148,7 +194,7 @@ def test_opening_says_what_is_wrong(tmp_path: Path, sample_index_folder: Path, e
         Assistant.open(tmp_path / "nothing", Settings())
     with pytest.raises(EmbedderMismatch, match="rag reembed --embedder other/model"):
         Assistant.open(sample_index_folder, Settings(embedder="other/model"))
-    empty = Assistant(open_index(tmp_path / "empty", embedder), SentenceReader(embedder, 0.5), Settings())
+    empty = _assistant(tmp_path / "empty", embedder, ScriptedPairs({}), Settings())
     with pytest.raises(BadRequest, match="is empty: rag add"):
         empty.ask("Anything?")
 

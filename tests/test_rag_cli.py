@@ -1,16 +1,28 @@
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, ScriptedPairs, open_index
+
+from index.embed import OnnxE5
+from rag.assistant import Assistant
+from rag.cli import main
+from rag.messages import quoted_in
+from rag.reader.multilingual_reader import MultilingualReader
+from rag.settings import Settings
 
 ANSWER_FIELDS = {"question", "text", "status", "confidence", "citations", "hits", "timings"}
-CITATION_FIELDS = {"marker", "article_id", "title", "uri", "published", "language", "start", "end", "quote"}
-HIT_FIELDS = {"article_id", "title", "uri", "score", "text"}
+CITATION_FIELDS = {
+    *("marker", "article_id", "title", "uri", "published", "language"),
+    *("start", "end", "quote", "answer_start", "answer_end", "answer"),
+}
+HIT_FIELDS = {"article_id", "title", "uri", "score", "relevance", "text"}
 QUESTION = "Во сколько теперь обойдется «Восточная дуга» в Ижевске?"
 
 
@@ -32,13 +44,16 @@ def test_ask_json_is_the_object_that_other_programs_rely_on(sample_index_folder:
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)
     assert set(answer) == ANSWER_FIELDS and answer["question"] == QUESTION and answer["status"] == "answered"
-    assert 0 <= answer["confidence"] <= 1 and set(answer["timings"]) == {"retrieve_ms", "answer_ms"}
+    assert 0 <= answer["confidence"] <= 1 and set(answer["timings"]) == {"retrieve_ms", "rerank_ms", "answer_ms"}
     assert all(set(c) == CITATION_FIELDS for c in answer["citations"]) and all(
         set(h) == HIT_FIELDS for h in answer["hits"]
     )
     first = answer["citations"][0]
     assert first["marker"] == 1 and first["end"] - first["start"] == len(first["quote"]) and "[1]" in answer["text"]
-    assert any("8,3 млрд" in c["quote"] for c in answer["citations"])
+    shift = first["start"]
+    assert first["quote"][first["answer_start"] - shift : first["answer_end"] - shift] == first["answer"] != ""
+    assert answer["text"].startswith(first["answer"]) and "8,3 млрд" in first["quote"]
+    assert 0 <= answer["hits"][0]["relevance"] <= 1
 
 
 def test_an_abstention_is_a_success(sample_index_folder: Path) -> None:
@@ -49,9 +64,83 @@ def test_an_abstention_is_a_success(sample_index_folder: Path) -> None:
 
 def test_a_readable_answer_names_its_sources(sample_index_folder: Path) -> None:
     done = _rag("ask", QUESTION, "--index", sample_index_folder)
-    assert done.returncode == 0 and "[1]" in done.stdout and "Sources" in done.stdout and "2025-02-20" in done.stdout
+    assert (
+        done.returncode == 0 and "[1]" in done.stdout and "2025-02-20" in done.stdout and "word for word" in done.stdout
+    )
     refused = _rag("ask", "Wie hoch ist der Mount Everest?", "--index", sample_index_folder)
     assert "Die Artikel beantworten diese Frage nicht." in refused.stdout and "Closest" in refused.stdout
+
+
+Script = Callable[[dict[str, float]], None]
+
+
+@pytest.fixture
+def script(sample_index_folder: Path, embedder: OnnxE5, monkeypatch: pytest.MonkeyPatch) -> Script:
+    """Give a function that has the commands find the answers given to it, with their strength, without the model."""
+
+    def write(answers: dict[str, float]) -> None:
+        reader = MultilingualReader(ScriptedPairs(answers), 0.2)
+        assistant = Assistant(open_index(sample_index_folder, embedder), reader, reader, Settings(passages=8))
+        monkeypatch.setattr(Assistant, "open", lambda *_, **__: assistant)
+
+    return write
+
+
+def test_the_short_answer_comes_first_then_the_sentence_then_its_source_and_date(
+    script: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script({"11,500": 40.0})
+    assert main(["ask", "Сколько уличных фонарей заменят в Корке (Cork)?"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["11,500 [1]", ""]
+    assert lines[2].startswith("  [1] “") and "11,500" in " ".join(lines[2:6])
+    shown = "\n".join(lines)
+    assert "(язык цитаты: английский)" in shown and "cork-smart-lighting.html, characters " in shown
+    assert lines[-1] == "Confidence 100%; quoted word for word."
+
+
+def test_a_quote_in_the_questions_own_language_has_no_note_of_it(
+    script: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script({"11,500": 40.0})
+    assert main(["ask", "How many street lights will Cork replace?"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("11,500 [1]\n") and "quoted in" not in shown
+
+
+def test_sources_that_differ_are_shown_in_lines_of_their_own_with_dates(
+    script: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script({"8,3 млрд рублей": 40.0, "6,8 млрд": 12.0})
+    assert main(["ask", QUESTION]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("8,3 млрд рублей (2025") and lines[1].startswith("6,8 млрд (2024") and lines[2] == ""
+
+
+def test_search_says_how_likely_each_passage_answers(script: Script, capsys: pytest.CaptureFixture[str]) -> None:
+    script({"11,500": 40.0})
+    assert main(["search", "street lights in Cork", "-k", "12"]) == 0
+    shown = capsys.readouterr().out
+    assert "answers 100%, score " in shown.splitlines()[0] and len(re.findall(r"  answers \d+%, score", shown)) == 8
+    assert main(["search", "street lights in Cork", "-k", "12", "--json"]) == 0
+    hits = json.loads(capsys.readouterr().out)["hits"]
+    assert [hit["relevance"] is None for hit in hits] == [False] * 8 + [True] * 4 and hits[0]["relevance"] > 0.99
+
+
+@pytest.mark.parametrize(
+    ("language", "quoted", "said"),
+    [
+        ("en", "ru", "quoted in: Russian"),
+        ("ru", "en", "язык цитаты: английский"),
+        ("de", "zh", "Sprache des Zitats: Chinesisch"),
+        ("zh", "en", "引文语言: 英语"),
+        ("eo", "es", "quoted in: Spanish"),
+        ("und", "ru", "quoted in: Russian"),
+        ("en", "xx-unknown", "quoted in: xx-unknown"),
+    ],
+)
+def test_the_language_of_a_quote_is_named_in_the_questions_language(language: str, quoted: str, said: str) -> None:
+    assert quoted_in(language, quoted) == said
 
 
 def test_search_gives_hits_alone(sample_index_folder: Path) -> None:

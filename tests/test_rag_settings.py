@@ -15,7 +15,7 @@ def _no_settings_around(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_environment_beats_the_file_and_the_file_the_defaults(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert load_settings(tmp_path) == Settings()
+    assert load_settings(tmp_path) == Settings() and Settings().passages == 16
     (tmp_path / "rag.toml").write_text('index = "mine"\npassages = 5\nmin_confidence = 0.7\n')
     assert load_settings(tmp_path) == Settings(index=Path("mine"), passages=5, min_confidence=0.7)
     monkeypatch.setenv("RAG_PASSAGES", "12")

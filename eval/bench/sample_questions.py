@@ -1,6 +1,7 @@
 """The sample questions, asked of an index of the sample articles: found, quoted, refused.
 
-A quote is right if it overlaps the gold quote in the same article, or holds one of the gold answers.
+A quote is right if it overlaps the gold quote in the same article, or holds one of the gold answers; a short answer, if
+it shares at least half of its words (F1) with a gold answer, or one of the two holds the other.
 
     python -m eval.bench.sample_questions [--failures]
 """
@@ -12,11 +13,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from eval.metrics import token_f1
 from index.article_index import ArticleIndex
 from index.articles import readable
 from index.build import add_articles
 from rag import Answer, Assistant, Settings
 
+_HALF = 0.5
 _DATA = Path(__file__).parents[1] / "data"
 
 
@@ -44,6 +47,7 @@ def main() -> None:
         ("answered, of the answerable", "answered", answerable),
         ("first quote right, if answered", "led", counts["answered"]),
         ("some quote right, if answered", "quoted", counts["answered"]),
+        ("first short answer right", "short", counts["answered"]),
         ("refused, of the unanswerable", "refused", refusable),
         ("right in all", "right", len(questions)),
     ):
@@ -65,6 +69,7 @@ def _outcome(gold: dict[str, Any], answer: Answer) -> dict[str, int]:
         "answered": answer.status == "answered",
         "led": any(right[:1]),
         "quoted": quoted,
+        "short": bool(answer.citations) and _is_short_answer(gold, answer.citations[0].answer),
         "right": quoted,
     }
 
@@ -72,6 +77,12 @@ def _outcome(gold: dict[str, Any], answer: Answer) -> dict[str, int]:
 def _is_right(gold: dict[str, Any], quote: str) -> bool:
     overlaps = any(quote in e["quote"] or e["quote"] in quote for e in gold["evidence"])
     return overlaps or any(a.casefold() in quote.casefold() for a in gold["answers"] if len(a) > 2)
+
+
+def _is_short_answer(gold: dict[str, Any], given: str) -> bool:
+    short = given.casefold()
+    holds = any(a.casefold() in short or short in a.casefold() for a in gold["answers"])
+    return holds or token_f1(given, gold["answers"], gold["language"]) >= _HALF
 
 
 def _any_in(found: list[str], wanted: set[str]) -> bool:
@@ -89,7 +100,7 @@ def _file(uri: str, title: str) -> str:
 def _print_failure(gold: dict[str, Any], answer: Answer) -> None:
     print(f"{gold['id']} {gold['kind']}: {gold['question']}")
     print(f"   wanted: {[e['quote'] for e in gold['evidence']] or 'no answer'}")
-    print(f"   got ({answer.status}, {answer.confidence:.2f}): {[c.quote for c in answer.citations]}")
+    print(f"   got ({answer.status}, {answer.confidence:.2f}): {[(c.answer, c.quote) for c in answer.citations]}")
     print(f"   found: {[hit.article.title[:40] for hit in answer.hits[:3]]}\n")
 
 

@@ -9,6 +9,8 @@ from rag.reader.calibration import evidence, probability
 from rag.reader.pair_reader import PairReader
 from rag.types import Citation, Draft, Hit, Question, Reading
 
+_AT_ONCE = 8  # passages: more are read only if none of these answers
+_SURE = 0.5  # the probability at which a passage is taken to answer
 _MOST_QUOTES = 3
 _BESIDE = 0.5  # of the best one's probability: what is as likely, in another article, is quoted beside it
 _LONGEST_QUOTE = 600  # characters: of a longer sentence only what stands about the answer is quoted
@@ -25,14 +27,19 @@ class MultilingualReader:
         self._min_confidence = min_confidence
 
     def rerank(self, question: Question, hits: list[Hit]) -> list[Hit]:
-        """Give the same hits in the order of how likely each answers, read and ranked anew."""
-        readings = self._pairs.read(question.text, [(hit.article.title, hit.text) for hit in hits])
-        weighed = [(evidence(reading, hit.score), hit, reading) for hit, reading in zip(hits, readings, strict=True)]
-        weighed.sort(key=lambda row: -row[0])
-        return [
-            replace(hit, rank=rank, reading=reading, relevance=probability(weight))
-            for rank, (weight, hit, reading) in enumerate(weighed, 1)
-        ]
+        """Give the same hits in the order of how likely each answers, read and ranked anew.
+
+        They are read eight at a time, until one answers; those that need no reading then keep their order at the end.
+        """
+        read: list[Hit] = []
+        for at in range(0, len(hits), _AT_ONCE):
+            some = hits[at : at + _AT_ONCE]
+            readings = self._pairs.read(question.text, [(heading(hit), hit.text) for hit in some])
+            read += [_with(hit, reading) for hit, reading in zip(some, readings, strict=True)]
+            if max(hit.relevance or 0.0 for hit in read) >= _SURE:
+                break
+        read.sort(key=lambda hit: -(hit.relevance or 0.0))
+        return [replace(hit, rank=rank) for rank, hit in enumerate([*read, *hits[len(read) :]], 1)]
 
     def read(self, question: Question, hits: list[Hit]) -> Draft:
         """Quote the best passage's answer, and beside it those of other articles that are nearly as likely.
@@ -56,6 +63,16 @@ class MultilingualReader:
         marked = {id(citation): replace(citation, marker=n) for n, citation in enumerate(ordered, 1)}
         lines = tuple(_line([marked[id(c)] for c in group], is_disputed=len(groups) > 1) for group in groups)
         return Draft(lines, tuple(marked.values()), confidence)
+
+
+def heading(hit: Hit) -> str:
+    """Give the title to read before a hit's passage; none if the passage begins with it, as an untitled note does."""
+    title = hit.article.title.rstrip(" .…")
+    return "" if hit.text.lstrip().startswith(title) else hit.article.title
+
+
+def _with(hit: Hit, reading: Reading) -> Hit:
+    return replace(hit, reading=reading, relevance=probability(evidence(reading, hit.score)))
 
 
 def _chosen(hits: Sequence[Hit], min_confidence: float) -> list[Hit]:

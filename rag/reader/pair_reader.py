@@ -78,11 +78,9 @@ class _ByWindows:
     def __init__(self, say: e5.Say) -> None:
         self._say = say
 
-    @cached_property
+    @property
     def _tokenizer(self) -> Any:  # noqa: ANN401
-        from tokenizers import Tokenizer
-
-        return Tokenizer.from_file(str(e5.unpacked(self._say) / "tokenizer.json"))
+        return e5.load_tokenizer(e5.unpacked(self._say))
 
     def read(self, question: str, passages: Sequence[tuple[str, str]]) -> list[Reading]:
         """Give a reading of each passage, a pair of title and text; of a long one, that of its best window."""
