@@ -27,7 +27,7 @@ class Settings:
     embedder: str = ""
     passages: int = 16
     per_article: int = 3
-    min_confidence: float = 0.2
+    min_confidence: float = 0.5
 
     def __post_init__(self) -> None:
         """Check ranges.

@@ -7,6 +7,7 @@ that embeds questions.
 """
 
 import argparse
+import json
 import random
 import resource
 import subprocess
@@ -49,13 +50,13 @@ def main() -> None:
     options = parser.parse_args()
     embedder = open_embedder(DEFAULT_EMBEDDER, print)
     if options.hold:
-        _hold(
-            _tasks(options.folder, _HELD, embedder), embedder, OnnxPairReader(print) if options.hold == "both" else None
-        )
+        tasks = [Task(question, [(title, text) for title, text in told]) for question, told in json.load(sys.stdin)]
+        _hold(tasks, embedder, OnnxPairReader(print) if options.hold == "both" else None)
         return
     OnnxPairReader(print).warm_up()  # unpacks what has to be: that is no part of what is measured
-    _measure_memory(options.folder)
-    _measure_speed(_tasks(options.folder, options.questions + _WARM_UP, embedder), embedder)
+    tasks = _tasks(options.folder, options.questions + _WARM_UP, embedder)
+    _measure_memory(tasks[:_HELD])
+    _measure_speed(tasks, embedder)
 
 
 def _tasks(folder: Path, count: int, embedder: Embedder) -> list[Task]:
@@ -81,19 +82,21 @@ def _tasks_in(data: SquadSet, embedder: Embedder, chance: random.Random) -> list
 # Memory
 
 
-def _measure_memory(folder: Path) -> None:
-    embedder, embedder_peak = _memory_of(folder, "embedder")
-    both, both_peak = _memory_of(folder, "both")
-    print(f"memory of a process of its own, after {_HELD} questions; at its peak")
+def _measure_memory(tasks: Sequence[Task]) -> None:
+    embedder, embedder_peak = _memory_of("embedder", tasks)
+    both, both_peak = _memory_of("both", tasks)
+    print(f"memory of a process of its own after {len(tasks)} questions, and at its peak")
     print(f"  embedder            {embedder:>6.0f} MB  {embedder_peak:>6.0f} MB")
     print(f"  embedder, reader    {both:>6.0f} MB  {both_peak:>6.0f} MB")
     print(f"  the reader adds     {both - embedder:>6.0f} MB  {at_most(both - embedder, _MEGABYTES)}\n")
 
 
-def _memory_of(folder: Path, what: str) -> tuple[float, float]:
+def _memory_of(what: str, tasks: Sequence[Task]) -> tuple[float, float]:
     """Give the megabytes that a new process holds in the end, and at its peak."""
-    command = [sys.executable, "-m", "eval.bench.reading", str(folder.resolve()), "--hold", what]
-    done = subprocess.run(command, cwd=_HERE, stdout=subprocess.PIPE, text=True, check=True)
+    # It is handed its tasks: choosing them takes a second tokenizer, which would be measured with it.
+    command = [sys.executable, "-m", "eval.bench.reading", ".", "--hold", what]
+    told = json.dumps([(task.question, task.passages) for task in tasks])
+    done = subprocess.run(command, cwd=_HERE, input=told, stdout=subprocess.PIPE, text=True, check=True)
     resident, peak = done.stdout.splitlines()[-1].split()
     return float(resident), float(peak)
 
@@ -103,16 +106,20 @@ def _hold(tasks: Sequence[Task], embedder: Embedder, reader: PairReader | None) 
         embedder.embed_query(task.question)
         if reader is not None:
             reader.read(task.question, task.passages)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
-    print(_resident() or peak, peak)
+    print(*_megabytes())
 
 
-def _resident() -> float | None:
-    """Give the megabytes that this process holds now; nothing where the system does not tell."""
+def _megabytes() -> tuple[float, float]:
+    """Give what this process holds now, and at its peak; the peak twice where the system does not tell the former."""
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+        lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
-        return None
+        highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+        return highest, highest
+    # Not ru_maxrss: a process takes that over from the one that started it.
+    fields = dict(line.split(":", 1) for line in lines)
+    now, highest = (int(fields[name].split()[0]) * 1024 / 1e6 for name in ("VmRSS", "VmHWM"))
+    return now, highest
 
 
 # Speed

@@ -127,6 +127,9 @@ def widened(text: str, reading: Reading) -> tuple[int, int]:
         start += 1
     while end > start and text[end - 1] in _EDGES and not _closes(text[start:end]):
         end -= 1
+    left_open = {closing for opening, closing in _CLOSING.items() if text.count(opening, start, end) == 1}
+    if text[end : end + 1] in left_open and not text.count(text[end], start, end):
+        end += 1
     return start, end
 
 

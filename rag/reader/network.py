@@ -43,6 +43,18 @@ class ReaderNetwork(nn.Module):
         for frozen in (self.norm, *self.layers[:frozen_layers]):
             frozen.requires_grad_(False)
 
+    def load_heads(self, weights: EncoderWeights) -> None:
+        """Take the heads of a trained reader."""
+        with torch.no_grad():
+            for name, head in self._heads().items():
+                head.weight.copy_(_tensor(weights.vector(f"{name}.w")).reshape(head.weight.shape))
+                head.bias.copy_(_tensor(weights.vector(f"{name}.b")))
+
+    def _heads(self) -> dict[str, nn.Linear]:
+        first, _, second = self.relevance
+        assert isinstance(first, nn.Linear) and isinstance(second, nn.Linear)
+        return {"rel0": first, "rel1": second, "span": self.span}
+
     def forward(self, words: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Read a batch.
 
@@ -75,8 +87,7 @@ class ReaderNetwork(nn.Module):
                 named[f"l{number}.{part}.b"] = rows
             for part, linear in layer.parts().items():
                 named[f"l{number}.{part}.w"], named[f"l{number}.{part}.b"] = linear.weight, linear.bias
-        for name, head in (("rel0", self.relevance[0]), ("rel1", self.relevance[2]), ("span", self.span)):
-            assert isinstance(head, nn.Linear)
+        for name, head in self._heads().items():
             named[f"{name}.w"], named[f"{name}.b"] = head.weight, head.bias
         return {name: tensor.detach().float().cpu().numpy() for name, tensor in named.items()}
 

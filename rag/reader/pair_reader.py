@@ -146,7 +146,10 @@ class TorchPairReader(_ByWindows):
     def _network(self) -> Any:  # noqa: ANN401
         from rag.reader.network import ReaderNetwork
 
-        return ReaderNetwork(ReaderWeights(e5.source_file())).to(self._device).eval()
+        weights = ReaderWeights(e5.source_file())
+        network = ReaderNetwork(weights)
+        network.load_heads(weights)
+        return network.to(self._device).eval()
 
     def warm_up(self) -> None:
         """Load the model now."""
