@@ -15,10 +15,10 @@ run: install
 	@echo "Indexing the sample articles …"
 	@$(BIN)/rag add eval/data/articles --index $(INDEX)
 	@echo
-	@echo '> rag ask "Во сколько теперь обойдется «Восточная дуга» в Ижевске?"'
-	@$(BIN)/rag ask "Во сколько теперь обойдется «Восточная дуга» в Ижевске?" --index $(INDEX)
+	@echo '> rag ask "Сколько стоит теплосеть Lower Don в Шеффилде?"'
+	@$(BIN)/rag ask "Сколько стоит теплосеть Lower Don в Шеффилде?" --index $(INDEX)
 	@echo
-	@echo 'Ask more:              $(BIN)/rag ask "How much will the Sheffield heat network cost?"'
+	@echo 'Ask more:              $(BIN)/rag ask "How many street lights will Cork replace?"'
 	@echo 'Ask your own articles: $(BIN)/rag add FOLDER --index my-index && $(BIN)/rag ask "…" --index my-index'
 
 install: $(VENV)/installed

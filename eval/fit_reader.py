@@ -6,7 +6,7 @@ POOL and FOLDER are those that ``rag.reader.train`` had. Three logistic regressi
 
 1. over held-back pairs, from relevance and margin to whether the passage has an answer: the logit of a reading;
 2. over the eight passages found for a question, from that logit and the retrieval score to whether the passage is right
-   (it is the one that answers, and the span is an answer): what orders passages;
+   (it is the one that answers, and the sentence that would be quoted holds an answer): what orders passages;
 3. over questions, from the best passage's weight to whether it is right: the probability.
 
 For 2 and 3 an index is made for every two languages that the pairs join, of the held-back paragraphs and others beside
@@ -37,7 +37,7 @@ from index.e5 import say_on_stderr
 from index.embed import DEFAULT_EMBEDDER, open_embedder
 from index.language import detect
 from index.types import Where
-from rag.reader.multilingual_reader import widened
+from rag.reader.multilingual_reader import sentence_around, widened
 from rag.reader.pair_reader import PairReader, open_pair_reader
 from rag.reader.pairs import Pair, cached_pairs
 from rag.retrieve import HybridRetriever
@@ -181,21 +181,13 @@ def _ask(languages: str, gold: list[Pair], others: list[Pair], most: int, reader
                 continue
             right = []
             for hit, reading in zip(hits, readings, strict=True):
-                start, end = widened(hit.text, reading)
-                is_gold = hit.article.uri == home
-                right.append(is_gold and _is_answer(hit.text[start:end], [pair.text[a:b] for a, b in pair.answers]))
+                low, high = sentence_around(hit, widened(hit.text, reading))
+                quote = hit.text[low:high].casefold()
+                holds = any(pair.text[start:end].casefold() in quote for start, end in pair.answers)
+                right.append(hit.article.uri == home and holds)
             rows = [[r.relevance, r.margin, h.score] for r, h in zip(readings, hits, strict=True)]
             is_for_figures = crc32(f"{pair.question_id} figures".encode()) % 3 == 0
             yield Asked(languages, np.array(rows), np.array(right), not hidden, is_for_figures)
-
-
-def _is_answer(given: str, answers: Sequence[str]) -> bool:
-    """Tell whether a span is one of the answers, give or take words about it."""
-    short = given.casefold().strip()
-    return bool(short) and any(
-        short == a or (min(len(short), len(a)) * 3 >= max(len(short), len(a)) and (short in a or a in short))
-        for a in (answer.casefold().strip() for answer in answers)
-    )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from rich.text import Text
 
 _ARTICLES = Path(__file__).parent / "data" / "articles"
 _QUESTIONS = (
-    "Во сколько теперь обойдется «Восточная дуга» в Ижевске?",
+    "How many street lights will Cork replace?",
     "Сколько стоит теплосеть Lower Don в Шеффилде?",
     "Who won the chess world championship in 1985?",
 )

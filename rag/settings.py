@@ -27,7 +27,7 @@ class Settings:
     embedder: str = ""
     passages: int = 16
     per_article: int = 3
-    min_confidence: float = 0.5
+    min_confidence: float = 0.3
 
     def __post_init__(self) -> None:
         """Check ranges.

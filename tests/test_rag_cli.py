@@ -52,7 +52,7 @@ def test_ask_json_is_the_object_that_other_programs_rely_on(sample_index_folder:
     assert first["marker"] == 1 and first["end"] - first["start"] == len(first["quote"]) and "[1]" in answer["text"]
     shift = first["start"]
     assert first["quote"][first["answer_start"] - shift : first["answer_end"] - shift] == first["answer"] != ""
-    assert answer["text"].startswith(first["answer"]) and "8,3 млрд" in first["quote"]
+    assert answer["text"].startswith(first["answer"]) and first["answer"] in first["quote"]
     assert 0 <= answer["hits"][0]["relevance"] <= 1
 
 

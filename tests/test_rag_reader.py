@@ -129,6 +129,7 @@ def test_an_answer_agrees_with_itself_if_it_has_a_word_or_a_number(text: str) ->
         ("the architect (Jonas Brekke) said", "(Jonas Brekke)", "(Jonas Brekke)"),
         ("the architect (Jonas Brekke) said", "Jonas Brekke) ", "Jonas Brekke"),
         ("the architect (Jonas Brekke) said", "(Jonas Brekke", "Jonas Brekke"),
+        ("the firm Acme (Tomsk) won", "Acme (Tomsk", "Acme (Tomsk)"),
         ("платформа «Умный город» работает", "«Умный город»", "«Умный город»"),
         ("платформа «Умный город» работает", "Умный город»", "Умный город"),
         ("платформа «Умный город» работает", "мный гор", "Умный город"),

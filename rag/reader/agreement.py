@@ -6,7 +6,7 @@ from functools import lru_cache
 from index.language import alphabet
 
 _WORD = re.compile(r"[^\W\d_]+")
-_NUMBER = re.compile(r"\d+(?:[.,\u00a0\u202f ]\d+)*")
+_NUMBER = re.compile(r"\d+(?:[.,\u00a0\u202f ]\d{3}(?!\d))*(?:[.,]\d+)?")
 _THOUSANDS = re.compile(r"[.,](?=\d{3}(?:\D|$))|[\s\u00a0\u202f]")
 _SHARED = 0.6  # of two words' length, from the front: words are inflected at the end
 _SHORTEST = 3  # letters that have to be shared

@@ -7,8 +7,8 @@ import math
 
 from rag.types import Reading
 
-_RELEVANCE, _MARGIN, _SCORE = 0.714, 0.034, 12.082  # weights of the logits and of the retrieval score
-_SLOPE, _INTERCEPT = 0.730, -9.828  # Platt scaling of the best passage's weight
+_RELEVANCE, _MARGIN, _SCORE = 0.816, 0.039, 11.711  # weights of the logits and of the retrieval score
+_SLOPE, _INTERCEPT = 0.777, -9.743  # Platt scaling of the best passage's weight
 
 
 def logit(reading: Reading) -> float:

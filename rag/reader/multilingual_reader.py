@@ -1,5 +1,6 @@
 """The default reader: one small multilingual model reranks the passages, quotes the answer, or abstains. No LLM."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ _MOST_QUOTES = 3
 _BESIDE = 0.5  # of the best one's probability: what is as likely, in another article, is quoted beside it
 _LONGEST_QUOTE = 600  # characters: of a longer sentence only what stands about the answer is quoted
 _EDGES = " \t\n\r.,;:!?…—–-·•«»“”„\"'()[]{}、。，；：？！（）《》「」『』"
+_MINUS = {"-", "−", "–"}
 _CLOSING = {"(": ")", "[": "]", "«": "»", "“": "”", "„": "“", "「": "」", "『": "』", "《": "》", "（": "）", '"': '"'}
 
 
@@ -98,7 +100,7 @@ def _cite(hit: Hit) -> Citation | None:
     answer = widened(hit.text, hit.reading)
     if answer[0] >= answer[1]:
         return None
-    low, high = _sentence(hit, answer)
+    low, high = sentence_around(hit, answer)
     article, shift = hit.article, hit.passage.start
     return Citation(
         marker=1,
@@ -117,20 +119,34 @@ def _cite(hit: Hit) -> Citation | None:
 
 def widened(text: str, reading: Reading) -> tuple[int, int]:
     """Give the span of a reading, widened to whole words and freed of punctuation at its edges."""
-    start, end = reading.start, reading.end
-    if not is_unspaced(text[start:end]):
-        while start > 0 and text[start - 1].isalnum() and text[start].isalnum():
-            start -= 1
-        while end < len(text) and text[end].isalnum() and text[end - 1].isalnum():
-            end += 1
+    start, end = reading.start, min(reading.end, len(text))
+    while 0 < start < end and _is_within_word(text, start):
+        start -= 1
+    while start < end < len(text) and _is_within_word(text, end):
+        end += 1
     while start < end and text[start] in _EDGES and _CLOSING.get(text[start], "\0") not in text[start + 1 : end]:
         start += 1
     while end > start and text[end - 1] in _EDGES and not _closes(text[start:end]):
         end -= 1
+    is_signed = start < end and text[start].isdigit() and text[start - 1 : start] in _MINUS
+    if start and is_signed and (start == 1 or not text[start - 2].isalnum()):
+        start -= 1
     left_open = {closing for opening, closing in _CLOSING.items() if text.count(opening, start, end) == 1}
     if text[end : end + 1] in left_open and not text.count(text[end], start, end):
         end += 1
     return start, end
+
+
+def _is_within_word(text: str, at: int) -> bool:
+    """Tell whether no word ends before the character at ``at``; scripts without spaces tell nothing."""
+    before, after = text[at - 1], text[at]
+    if is_unspaced(before) or is_unspaced(after):
+        return False
+    return (before.isalnum() or _is_mark(before)) and (after.isalnum() or _is_mark(after))
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character).startswith("M")
 
 
 def _closes(text: str) -> bool:
@@ -138,7 +154,7 @@ def _closes(text: str) -> bool:
     return any(text[-1] == closing and opening in text[:-1] for opening, closing in _CLOSING.items())
 
 
-def _sentence(hit: Hit, answer: tuple[int, int]) -> tuple[int, int]:
+def sentence_around(hit: Hit, answer: tuple[int, int]) -> tuple[int, int]:
     """Give the sentence, or the sentences, that an answer stands in, as a span of the passage."""
     touched = [s for s in sentence_spans(hit.text, hit.passage.language) if s[0] < answer[1] and s[1] > answer[0]]
     low = min((s[0] for s in touched), default=answer[0])
