@@ -46,6 +46,15 @@ NOT_YET = pytest.mark.xfail(strict=True, reason="the right article is found, the
             "阿伯丁医院统一电子病历的推广花了多少钱？", "aberdeen-health-records.txt", "31 million", marks=NOT_YET
         ),
         ("无锡无人驾驶公交L9线全长多少公里?", "wuxi-shuttle-zh.txt", "18.6公里"),
+        ("Какую фирму участники «Световода» выбрали управлять кластером?", "perm-photonics", "Прикамье Фотоника"),
+        ("What is the new opening date for Wuxi's driverless bus line?", "wuxi-shuttle-en", "June 18, 2025"),
+        (
+            "How many Taganay-B cars will the rebuilt tram depot in Chelyabinsk house?",
+            "chelyabinsk-tram-depot.txt",
+            "42",
+        ),
+        ("Wie viele Mitglieder zählt das Netzwerk Vent Porteur in Nantes?", "nantes-cluster-voile.txt", "63"),
+        ("无锡L9线最早公布的投资额是多少？", "wuxi-shuttle-zh.txt", "1.8亿元"),
     ],
 )
 def test_an_answer_quotes_the_right_article_in_its_own_words(
