@@ -3,42 +3,52 @@
 A quote is right if it overlaps the gold quote in the same article, or holds one of the gold answers; a short answer, if
 it shares at least half of its words (F1) with a gold answer, or one of the two holds the other.
 
-    python -m eval.bench.sample_questions [--failures]
+    python -m eval.bench.sample_questions [FILE.jsonl ...] [--failures]
+
+`eval/gold.py` says what the files look like. Follow-up questions are left out: each is asked by itself.
 """
 
 import argparse
-import json
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any
 
+from tqdm import tqdm
+
+from eval.gold import SAMPLES, GoldQuestion, named_articles, read_gold
 from eval.metrics import token_f1
 from index.article_index import ArticleIndex
-from index.articles import readable
 from index.build import add_articles
 from rag import Answer, Assistant, Settings
 
 _HALF = 0.5
-_DATA = Path(__file__).parents[1] / "data"
+_QUESTIONS = SAMPLES.parent / "questions.jsonl"
 
 
 def main() -> None:
     """Ask and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--failures", action="store_true", help="print every question that went wrong")
+    parser.add_argument("files", nargs="*", type=Path, default=[_QUESTIONS], help="gold questions (the 90 of before)")
     options = parser.parse_args()
-    questions = [json.loads(line) for line in (_DATA / "questions.jsonl").read_text("utf-8").splitlines()]
+    questions = [q for file in options.files for q in read_gold(file) if not q.history]
+    articles = named_articles(SAMPLES)
+    names = {article.uri: name for name, article in articles.items()}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        add_articles(ArticleIndex.open(folder, create=True), [_DATA / "articles"])
+        add_articles(ArticleIndex.open(folder, create=True), [SAMPLES])
         assistant = Assistant.open(folder, Settings())
-        counts: Counter[str] = Counter()
-        for gold in questions:
-            outcome = _outcome(gold, assistant.ask(gold["question"]))
-            counts.update(outcome)
+        by_kind: dict[str, Counter[str]] = defaultdict(Counter)
+        for gold in tqdm(questions, desc="asking"):
+            answer = assistant.ask(gold.question)
+            outcome = _outcome(gold, answer, names)
+            told = {articles[e.article].language for e in gold.evidence}
+            across = "none" if not told else "same language" if gold.language in told else "other language"
+            for kind in ("all", f"asked in {gold.language}", f"answer in {across}", gold.kind):
+                by_kind[kind].update(outcome)
             if options.failures and not outcome["right"]:
-                _print_failure(gold, assistant.ask(gold["question"]))
+                _print_failure(gold, answer)
+    counts = by_kind["all"]
     answerable, refusable = counts["answerable"], counts["refusable"]
     print(f"questions                        {len(questions)}, of which {refusable} have no answer in the articles")
     for name, part, whole in (
@@ -52,54 +62,43 @@ def main() -> None:
         ("right in all", "right", len(questions)),
     ):
         print(f"{name:<32} {counts[part]}/{whole} = {counts[part] / max(1, whole):.3f}")
+    for kind, own in sorted(by_kind.items()):
+        print(f"  {kind:<28} right {own['right']}/{own['answerable'] + own['refusable']}")
 
 
-def _outcome(gold: dict[str, Any], answer: Answer) -> dict[str, int]:
-    if not gold["evidence"]:
+def _outcome(gold: GoldQuestion, answer: Answer, names: dict[str, str]) -> dict[str, int]:
+    if not gold.evidence:
         refused = answer.status == "abstained"
         return {"refusable": 1, "refused": refused, "right": refused}
-    wanted = {evidence["article"] for evidence in gold["evidence"]}
-    found = [_file(hit.article.uri, hit.article.title) for hit in answer.hits]
+    wanted = {evidence.article for evidence in gold.evidence}
+    found = [names[hit.article.uri] in wanted for hit in answer.hits]
     right = [_is_right(gold, citation.quote) for citation in answer.citations]
-    quoted = any(right)
     return {
         "answerable": 1,
-        "first": _any_in(found[:1], wanted),
-        "five": _any_in(found[:5], wanted),
+        "first": any(found[:1]),
+        "five": any(found[:5]),
         "answered": answer.status == "answered",
         "led": any(right[:1]),
-        "quoted": quoted,
+        "quoted": any(right),
         "short": bool(answer.citations) and _is_short_answer(gold, answer.citations[0].answer),
-        "right": quoted,
+        "right": any(right),
     }
 
 
-def _is_right(gold: dict[str, Any], quote: str) -> bool:
-    overlaps = any(quote in e["quote"] or e["quote"] in quote for e in gold["evidence"])
-    return overlaps or any(a.casefold() in quote.casefold() for a in gold["answers"] if len(a) > 2)
+def _is_right(gold: GoldQuestion, quote: str) -> bool:
+    overlaps = any(quote in e.quote or e.quote in quote for e in gold.evidence)
+    return overlaps or any(a.casefold() in quote.casefold() for a in gold.answers if len(a) > 2)
 
 
-def _is_short_answer(gold: dict[str, Any], given: str) -> bool:
+def _is_short_answer(gold: GoldQuestion, given: str) -> bool:
     short = given.casefold()
-    holds = any(a.casefold() in short or short in a.casefold() for a in gold["answers"])
-    return holds or token_f1(given, gold["answers"], gold["language"]) >= _HALF
+    holds = any(a.casefold() in short or short in a.casefold() for a in gold.answers)
+    return holds or token_f1(given, gold.answers, gold.language) >= _HALF
 
 
-def _any_in(found: list[str], wanted: set[str]) -> bool:
-    return any(name in wanted for name in found)
-
-
-def _file(uri: str, title: str) -> str:
-    """Name an article as the gold set does; those of the wire, whose URIs are web addresses, by their line."""
-    if uri.startswith("file:"):
-        return Path(readable(uri)).name
-    lines = (_DATA / "articles" / "wire.jsonl").read_text("utf-8").splitlines()
-    return next(f"wire.jsonl#L{n}" for n, line in enumerate(lines, 1) if json.loads(line)["title"] == title)
-
-
-def _print_failure(gold: dict[str, Any], answer: Answer) -> None:
-    print(f"{gold['id']} {gold['kind']}: {gold['question']}")
-    print(f"   wanted: {[e['quote'] for e in gold['evidence']] or 'no answer'}")
+def _print_failure(gold: GoldQuestion, answer: Answer) -> None:
+    print(f"{gold.id} {gold.kind}: {gold.question}")
+    print(f"   wanted: {[e.quote for e in gold.evidence] or 'no answer'}")
     print(f"   got ({answer.status}, {answer.confidence:.2f}): {[(c.answer, c.quote) for c in answer.citations]}")
     print(f"   found: {[hit.article.title[:40] for hit in answer.hits[:3]]}\n")
 

@@ -1,0 +1,90 @@
+"""Gold questions: what a file of them may hold, and what the check finds."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eval.gold import SAMPLES, named_articles, problems, read_gold
+from index.errors import BadRequest
+
+GOOD: dict[str, Any] = {
+    "id": "t-1",
+    "question": "How many lamps does Tarn have?",
+    "language": "en",
+    "answers": ["410", "410 lamps"],
+    "evidence": [{"article": "tarn.txt", "quote": "The town of Tarn has 410 lamps."}],
+    "kind": "number",
+}
+TEXT = "Lamps of Tarn\n\nThe town of Tarn has 410 lamps. Ninety of them are lit all night, says the mayor.\n"
+
+
+def _file(folder: Path, *rows: object) -> Path:
+    path = folder / "gold.jsonl"
+    path.write_text("\n\n".join(json.dumps(row) for row in rows) + "\n", "utf-8")
+    return path
+
+
+def _found(folder: Path, *rows: object) -> list[str]:
+    (folder / "articles").mkdir(exist_ok=True)
+    (folder / "articles" / "tarn.txt").write_text(TEXT, "utf-8")
+    return list(problems(read_gold(_file(folder, *rows)), named_articles(folder / "articles")))
+
+
+def test_a_right_question_has_no_problems(tmp_path: Path) -> None:
+    refused = GOOD | {"id": "t-2", "question": "Who made the lamps?", "kind": "unanswerable", "evidence": []}
+    assert _found(tmp_path, GOOD, refused) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"evidence": [{"article": "tarn.txt", "quote": "The town has 410 lamps."}]}, "t-1: not in tarn.txt"),
+        ({"evidence": [{"article": "lost.txt", "quote": "410"}]}, "t-1: no article lost.txt"),
+        ({"answers": ["90"]}, "t-1: no quote holds any of its answers"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_question(tmp_path: Path, change: dict[str, Any], says: str) -> None:
+    (found,) = _found(tmp_path, GOOD | change)
+    assert found.startswith(says)
+
+
+def test_questions_and_ids_that_are_there_twice_are_found(tmp_path: Path) -> None:
+    found = _found(tmp_path, GOOD, GOOD | {"question": "HOW many lamps does Tarn have?"})
+    assert found == ["t-1: the id is there 2 times", "asked 2 times: how many lamps does tarn have?"]
+
+
+def test_one_follow_up_may_be_asked_in_two_conversations(tmp_path: Path) -> None:
+    row = GOOD | {"kind": "follow-up", "question": "How many?", "history": ["Does Tarn have lamps?"]}
+    assert _found(tmp_path, row, row | {"id": "t-2", "history": ["Are there lamps in Tarn?"]}) == []
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        (GOOD | {"kind": "riddle"}, "line 1: .*unknown kind 'riddle'"),
+        (GOOD | {"evidences": []}, "line 1: .*unknown keys"),
+        (GOOD | {"evidence": []}, "line 1: .*unanswerable"),
+        ({k: v for k, v in GOOD.items() if k != "answers"}, "line 1: .*answers"),
+        (["no", "object"], "line 1: .*no JSON object"),
+    ],
+)
+def test_a_line_that_is_no_question_is_refused_with_its_number(tmp_path: Path, row: object, says: str) -> None:
+    with pytest.raises(BadRequest, match=says):
+        read_gold(_file(tmp_path, row))
+
+
+def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadRequest, match="cannot read"):
+        read_gold(tmp_path / "none.jsonl")
+    (tmp_path / "bytes.jsonl").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BadRequest, match="cannot read"):
+        read_gold(tmp_path / "bytes.jsonl")
+
+
+@pytest.mark.parametrize(
+    "path", sorted((SAMPLES.parent).glob("*questions*.jsonl")) + sorted(SAMPLES.parent.glob("gold*"))
+)
+def test_our_own_questions_are_right_about_the_sample_articles(path: Path) -> None:
+    assert list(problems(read_gold(path), named_articles(SAMPLES))) == []
