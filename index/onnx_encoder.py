@@ -62,15 +62,27 @@ class OnnxEncoder:
         Yields:
             Which texts (their places in ``ids``), their states ``(b, l, hidden)``, and how many of the ``l`` are real.
         """
-        for batch in in_batches([len(i) for i in ids]):
-            lengths = np.array([len(ids[i]) for i in batch], np.int32)
-            padded = np.full((len(batch), lengths.max()), _PADDING, np.int64)
-            for row, i in enumerate(batch):
-                padded[row, : lengths[row]] = ids[i]
-            words, where = np.unique(padded, return_inverse=True)
-            embeddings = self._source.word_rows(words)[where.reshape(padded.shape)] + self._positions[: padded.shape[1]]
+        for batch, words, lengths in word_batches(ids, self._source):
+            embeddings = words + self._positions[: words.shape[1]]
             (states,) = self._session.run(None, {"embeddings": embeddings, "lengths": lengths})
             yield batch, states, lengths
+
+
+def word_batches(
+    ids: Sequence[Sequence[int]], source: E5File
+) -> Iterator[tuple[list[int], Floats, npt.NDArray[np.int32]]]:
+    """Look up the word embeddings of token ids, those of like length together, longest first.
+
+    Yields:
+        Which texts (their places in ``ids``), their embeddings ``(b, l, hidden)``, and how many of the ``l`` are real.
+    """
+    for batch in in_batches([len(i) for i in ids]):
+        lengths = np.array([len(ids[i]) for i in batch], np.int32)
+        padded = np.full((len(batch), lengths.max()), _PADDING, np.int64)
+        for row, i in enumerate(batch):
+            padded[row, : lengths[row]] = ids[i]
+        words, where = np.unique(padded, return_inverse=True)
+        yield batch, source.word_rows(words)[where.reshape(padded.shape)], lengths
 
 
 def in_batches(lengths: Sequence[int]) -> Iterator[list[int]]:

@@ -660,6 +660,20 @@ def test_damaged_weights_are_refused_before_they_are_unpacked(tmp_path: Path, mo
     assert not list((tmp_path / "cache").glob("*"))
 
 
+def test_weights_damaged_after_they_were_unpacked_are_refused_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairs: OnnxPairReader
+) -> None:
+    pairs.warm_up()
+    for file in (reader_weights.FILE, reader_weights.FILE.with_suffix(".sha256")):
+        shutil.copy(file, tmp_path)
+    whole = (tmp_path / "reader.safetensors").read_bytes()
+    (tmp_path / "reader.safetensors").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    monkeypatch.setattr(reader_weights, "FILE", tmp_path / "reader.safetensors")
+    for reader in (OnnxPairReader(print), TorchPairReader(print, "cpu")):
+        with pytest.raises(ModelUnavailable, match="is damaged"):
+            reader.warm_up()
+
+
 def test_unpacking_the_reader_is_announced_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairs: OnnxPairReader
 ) -> None:

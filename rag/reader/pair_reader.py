@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from index import e5
 from index.embed import has_gpu
-from index.onnx_encoder import OnnxEncoder, in_batches
-from rag.reader.weights import ReaderWeights, expected_sha256, verify_file
+from index.onnx_encoder import OnnxEncoder, word_batches
+from rag.reader.weights import ReaderWeights, expected_sha256, installed_weights
 from rag.types import Reading
 
 Floats = npt.NDArray[np.float32]
@@ -42,13 +42,14 @@ class Window:
     """A stretch of a passage as the model reads it.
 
     ``offsets`` ``(n, 2)`` are the characters of the passage under each of its tokens, of which the first is the input's
-    number ``first``.
+    number ``first``; ``lines`` ``(n,)`` says which of the passage's lines each stands in.
     """
 
     passage: int
     ids: list[int]
     first: int
     offsets: npt.NDArray[np.int64]
+    lines: npt.NDArray[np.int64]
 
 
 def as_heading(title: str) -> str:
@@ -67,9 +68,11 @@ def windows(question: str, passages: Sequence[tuple[str, str]], tokenizer: Any) 
         opening = [_START, *asked.ids[:MOST_QUESTION], _END, _END, *title.ids[:MOST_TITLE]]
         room = WINDOW - len(opening) - 1
         offsets = np.array(text.offsets, np.int64).reshape(-1, 2)
+        breaks = [at for at, character in enumerate(passages[number][1]) if character == "\n"]
+        lines = np.searchsorted(breaks, offsets[:, 0])
         for low in range(0, max(1, len(text.ids) - _OVERLAP), room - _OVERLAP):
             ids = [*opening, *text.ids[low : low + room], _END]
-            yield Window(number, ids, len(opening), offsets[low : low + room])
+            yield Window(number, ids, len(opening), offsets[low : low + room], lines[low : low + room])
 
 
 class _ByWindows:
@@ -106,7 +109,7 @@ class OnnxPairReader(_ByWindows):
 
     @cached_property
     def _weights(self) -> ReaderWeights:
-        return ReaderWeights(e5.source_file())
+        return installed_weights()
 
     @cached_property
     def _encoder(self) -> OnnxEncoder:
@@ -146,7 +149,7 @@ class TorchPairReader(_ByWindows):
     def _network(self) -> Any:  # noqa: ANN401
         from rag.reader.network import ReaderNetwork
 
-        weights = ReaderWeights(e5.source_file())
+        weights = installed_weights()
         network = ReaderNetwork(weights)
         network.load_heads(weights)
         return network.to(self._device).eval()
@@ -160,15 +163,10 @@ class TorchPairReader(_ByWindows):
 
         source = e5.source_file()
         half = self._device != "cpu"
-        for batch in in_batches([len(i) for i in ids]):
-            lengths = torch.tensor([len(ids[i]) for i in batch])
-            padded = np.ones((len(batch), int(lengths.max())), np.int64)
-            for place, row in enumerate(batch):
-                padded[place, : len(ids[row])] = ids[row]
-            words = torch.from_numpy(source.word_rows(padded.reshape(-1)).reshape(*padded.shape, source.hidden))
-            words = words.to(self._device, torch.bfloat16 if half else torch.float32)
+        for batch, embeddings, lengths in word_batches(ids, source):
+            words = torch.from_numpy(embeddings).to(self._device, torch.bfloat16 if half else torch.float32)
             with torch.inference_mode(), torch.autocast(self._device, torch.bfloat16, enabled=half):
-                relevance, spans = self._network(words, lengths.to(self._device))
+                relevance, spans = self._network(words, torch.from_numpy(lengths).to(self._device))
             for place, row in enumerate(batch):
                 yield row, float(relevance[place]), spans[place, : lengths[place]].float().cpu().numpy()
 
@@ -184,7 +182,6 @@ def open_pair_reader(say: e5.Say) -> PairReader:
 
 def _unpacked(weights: ReaderWeights, say: e5.Say) -> Path:
     def write(folder: Path) -> None:
-        verify_file()
         import onnx
 
         onnx.save(e5.encoder_graph(weights), str(folder / "reader.onnx"))
@@ -194,7 +191,10 @@ def _unpacked(weights: ReaderWeights, say: e5.Say) -> Path:
 
 
 def _decoded(window: Window, relevance: float, spans: Floats) -> Reading:
-    """Find the best span of a window, no longer than `_LONGEST_ANSWER` tokens, against the score of none at ``<s>``."""
+    """Find the best span of a window, against the score of none at ``<s>``.
+
+    An answer has no more than `_LONGEST_ANSWER` tokens and stays in one line: headline and text are no one sentence.
+    """
     count = len(window.offsets)
     none = float(spans[0].sum())
     if not count:
@@ -202,6 +202,7 @@ def _decoded(window: Window, relevance: float, spans: Floats) -> Reading:
     starts, ends = spans[window.first : window.first + count].T
     scores = starts[:, None] + ends[None, :]
     allowed = np.triu(np.ones((count, count), bool)) & ~np.triu(np.ones((count, count), bool), _LONGEST_ANSWER)
+    allowed &= window.lines[:, None] == window.lines[None, :]
     scores = np.where(allowed, scores, -np.inf)
     start, end = np.unravel_index(int(scores.argmax()), scores.shape)
     margin = float(scores[start, end]) - none

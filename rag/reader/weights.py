@@ -16,7 +16,7 @@ import numpy.typing as npt
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from index.e5 import E5File
+from index.e5 import E5File, source_file
 from index.errors import ModelUnavailable
 
 Floats = npt.NDArray[np.float32]
@@ -28,7 +28,7 @@ _BLOCK = 32
 class ReaderWeights:
     """What was trained, over the embedding model's own weights; an `index.e5.EncoderWeights`."""
 
-    def __init__(self, base: E5File, path: Path = FILE) -> None:
+    def __init__(self, base: E5File, path: Path) -> None:
         """Read ``path``, trained from ``base``.
 
         Raises:
@@ -83,6 +83,16 @@ class ReaderWeights:
         blocks = self._file.get_tensor(name).reshape(-1, n_in // _BLOCK, _BLOCK).astype(np.float32)
         values: Floats = blocks * self._file.get_tensor(f"{name}.scale").astype(np.float32)[..., None]
         return values.reshape(-1, n_in)
+
+
+def installed_weights() -> ReaderWeights:
+    """Check and open the weights that came with this package.
+
+    Raises:
+        ModelUnavailable: they are missing or damaged.
+    """
+    verify_file()
+    return ReaderWeights(source_file(), FILE)
 
 
 def expected_sha256() -> str:
