@@ -5,8 +5,9 @@
 POOL and FOLDER are those that ``rag.reader.train`` had. Three logistic regressions, one after the other:
 
 1. over held-back pairs, from relevance and margin to whether the passage has an answer: the logit of a reading;
-2. over the eight passages found for a question, from that logit and the retrieval score to whether the passage is right
-   (it is the one that answers, and the sentence that would be quoted holds an answer): what orders passages;
+2. over the eight passages found for a question, from that logit, the retrieval score and whether its language is
+   another than the question's, to whether the passage is right (it is the one that answers, and the sentence that
+   would be quoted holds an answer): what orders passages;
 3. over questions, from the best passage's weight to whether it is right: the probability.
 
 For 2 and 3 an index is made for every two languages that the pairs join, of the held-back paragraphs and others beside
@@ -53,7 +54,10 @@ _THRESHOLDS = (0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question: relevance, margin and retrieval score of its passages ``(n, 3)``, and which of them are right."""
+    """One question, and which of its passages are right.
+
+    ``rows`` ``(n, 4)`` have relevance, margin and retrieval score of each passage, and whether its language is another.
+    """
 
     languages: str
     rows: npt.NDArray[np.float64]
@@ -81,14 +85,14 @@ def main() -> None:
     reading = _fit_reading([pair for pair in pairs if pair.is_held_back][:_PAIRS], reader)
     rows = np.concatenate([a.rows for a in fitted])
     passages = LogisticRegression(C=100.0, max_iter=5000).fit(
-        np.column_stack([rows[:, :2] @ reading, rows[:, 2]]), np.concatenate([a.right for a in fitted])
+        np.column_stack([rows[:, :2] @ reading, rows[:, 2:]]), np.concatenate([a.right for a in fitted])
     )
-    scale_of_reading, of_score = passages.coef_[0]
-    weights = np.array([*(reading * scale_of_reading), of_score])
+    scale_of_reading, of_score, of_foreign = passages.coef_[0]
+    weights = np.array([*(reading * scale_of_reading), of_score, of_foreign])
     best, right = _best(fitted, weights)
     scale = LogisticRegression(C=1e6).fit(best[:, None], right)
     slope, intercept = float(scale.coef_[0, 0]), float(scale.intercept_[0])
-    print(f"_RELEVANCE, _MARGIN, _SCORE = {', '.join(f'{w:.3f}' for w in weights)}")
+    print(f"_RELEVANCE, _MARGIN, _SCORE, _FOREIGN = {', '.join(f'{w:.3f}' for w in weights)}")
     print(f"_SLOPE, _INTERCEPT = {slope:.3f}, {intercept:.3f}")
     _report([a for a in asked if a.is_for_figures], weights, slope, intercept)
 
@@ -185,7 +189,10 @@ def _ask(languages: str, gold: list[Pair], others: list[Pair], most: int, reader
                 quote = hit.text[low:high].casefold()
                 holds = any(pair.text[start:end].casefold() in quote for start, end in pair.answers)
                 right.append(hit.article.uri == home and holds)
-            rows = [[r.relevance, r.margin, h.score] for r, h in zip(readings, hits, strict=True)]
+            rows = [
+                [r.relevance, r.margin, h.score, h.passage.language != question.language]
+                for r, h in zip(readings, hits, strict=True)
+            ]
             is_for_figures = crc32(f"{pair.question_id} figures".encode()) % 3 == 0
             yield Asked(languages, np.array(rows), np.array(right), not hidden, is_for_figures)
 

@@ -338,7 +338,7 @@ def test_hits_are_put_in_the_order_of_how_likely_they_answer() -> None:
     assert len(likely) == 4 and all(1 >= a > b >= 0 for a, b in pairwise(likely))
     for hit in ranked:
         assert hit.reading is not None and (hit.score, hit.dense, hit.coverage) == (0.9, 0.88, 0.5)
-        assert hit.relevance == probability(evidence(hit.reading, hit.score))
+        assert hit.relevance == probability(evidence(hit.reading, hit.score, hit.passage.language != QUESTION.language))
     best = ranked[0].reading
     assert best is not None and ranked[0].text[best.start : best.end] == "gold"
 
@@ -399,8 +399,8 @@ def test_reranked_hits_make_an_answer() -> None:
 
 def test_probability_rises_with_what_the_model_says_and_stays_within_zero_and_one() -> None:
     weak, strong = Reading(-1.0, -2.0, 0, 1), Reading(2.0, 3.0, 0, 1)
-    assert logit(weak) < logit(strong) and evidence(weak, 0.8) < evidence(strong, 0.8)
-    assert 0 <= probability(evidence(weak, 0.8)) < probability(evidence(strong, 0.8)) <= 1
+    assert logit(weak) < logit(strong) and evidence(weak, 0.8, False) < evidence(strong, 0.8, False)
+    assert 0 <= probability(evidence(weak, 0.8, True)) < probability(evidence(strong, 0.8, True)) <= 1
     assert 0 <= probability(-500) < 1e-9 and 1 - 1e-9 < probability(500) <= 1
 
 

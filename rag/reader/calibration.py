@@ -7,7 +7,9 @@ import math
 
 from rag.types import Reading
 
-_RELEVANCE, _MARGIN, _SCORE = 0.816, 0.039, 11.711  # weights of the logits and of the retrieval score
+# Weights of the two logits, of the retrieval score, and of being in another language than the question, where readings
+# are lower for the same truth.
+_RELEVANCE, _MARGIN, _SCORE, _FOREIGN = 0.816, 0.039, 11.711, 0.0
 _SLOPE, _INTERCEPT = 0.777, -9.743  # Platt scaling of the best passage's weight
 
 
@@ -16,9 +18,15 @@ def logit(reading: Reading) -> float:
     return _RELEVANCE * reading.relevance + _MARGIN * reading.margin
 
 
-def evidence(reading: Reading, score: float) -> float:
-    """Give what orders the passages of a question: the reading's logit and the score they were retrieved with."""
-    return logit(reading) + _SCORE * score
+def evidence(reading: Reading, score: float, is_foreign: bool) -> float:
+    """Give what orders the passages of a question.
+
+    Args:
+        reading: of the passage.
+        score: that it was retrieved with.
+        is_foreign: whether the passage is in another language than the question.
+    """
+    return logit(reading) + _SCORE * score + _FOREIGN * is_foreign
 
 
 def probability(weight: float) -> float:

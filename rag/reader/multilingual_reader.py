@@ -37,7 +37,7 @@ class MultilingualReader:
         for at in range(0, len(hits), _AT_ONCE):
             some = hits[at : at + _AT_ONCE]
             readings = self._pairs.read(question.text, [(heading(hit), hit.text) for hit in some])
-            read += [_with(hit, reading) for hit, reading in zip(some, readings, strict=True)]
+            read += [_with(question, hit, reading) for hit, reading in zip(some, readings, strict=True)]
             if max(hit.relevance or 0.0 for hit in read) >= _SURE:
                 break
         read.sort(key=lambda hit: -(hit.relevance or 0.0))
@@ -73,8 +73,9 @@ def heading(hit: Hit) -> str:
     return "" if hit.text.lstrip().startswith(title) else hit.article.title
 
 
-def _with(hit: Hit, reading: Reading) -> Hit:
-    return replace(hit, reading=reading, relevance=probability(evidence(reading, hit.score)))
+def _with(question: Question, hit: Hit, reading: Reading) -> Hit:
+    is_foreign = hit.passage.language != question.language
+    return replace(hit, reading=reading, relevance=probability(evidence(reading, hit.score, is_foreign)))
 
 
 def _chosen(hits: Sequence[Hit], min_confidence: float) -> list[Hit]:
