@@ -1,87 +1,70 @@
 """Do two short answers say the same? Across languages and scripts, without a model."""
 
+import math
 import re
 from functools import lru_cache
+from typing import TypeAlias
 
 from index.language import alphabet
+from rag.quantities import compatible, month, quantities
 
-_WORD = re.compile(r"[^\W\d_]+")
-_NUMBER = re.compile(r"\d+(?:[.,\u00a0\u202f ]\d{3}(?!\d))*(?:[.,]\d+)?")
-_THOUSANDS = re.compile(r"[.,](?=\d{3}(?:\D|$))|[\s\u00a0\u202f]")
-_SHARED = 0.6  # of two words' length, from the front: words are inflected at the end
-_SHORTEST = 3  # letters that have to be shared
-_SCALES = (  # powers of ten, by how their words begin in Latin letters
-    (re.compile(r"\b(?:thousand|tys|tausend|tyś|tisíc|mille?\b|mil\b)", re.IGNORECASE), 3),
-    (re.compile(r"\b(?:million|mln|mio\b|millon|milion|milhao|milhoes)", re.IGNORECASE), 6),
-    (re.compile(r"\b(?:billion|bn\b|mlrd|mrd|milliard|milyar|miliard|bilhao|bilhoes)", re.IGNORECASE), 9),
-    (re.compile(r"\b(?:trillion|trln|bilion)", re.IGNORECASE), 12),
-)
-_MONTH_LANGUAGES = ("en", "ru", "uk", "de", "es", "fr", "it", "pt", "pl", "nl", "sv", "tr", "id")
+Word: TypeAlias = tuple[str, int | None, str]  # in Latin letters, the month that it names, and its own alphabet
+
+_LATIN_WORD = re.compile(r"[^\W\d_]+")
+# From the front, for words are inflected at the end: what share of two words' length has to be the same, and how many
+# letters. In one alphabet more, or Iran were Iraq; across two, where Линц is Linz, less.
+_SHARED, _SHORTEST = 0.65, 4
+_SHARED_ACROSS, _SHORTEST_ACROSS = 0.6, 3
 
 
 def agree(a: str, b: str) -> bool:
-    """Tell whether two short answers are the same, or one says the other with more words.
+    """Tell whether two short answers are the same, or one says the other with more words; their order does not matter.
 
-    Numbers, their scale (млрд, billion) and months (мая, May) have to be the same wherever both answers give them.
+    Of the numbers and dates, one answer has to state all that the other does, but a date may be left out altogether.
     Words are compared in Latin letters, by how they begin: «Жвачкина» and "Zhvachkin" agree.
     """
-    numbers_a, numbers_b = _numbers(a), _numbers(b)
-    if bool(numbers_a) != bool(numbers_b):
+    stated_a, stated_b = quantities(a), quantities(b)
+    lost_a = [x for x in stated_a if not any(compatible(x, y) for y in stated_b)]
+    lost_b = [y for y in stated_b if not any(compatible(x, y) for x in stated_a)]
+    is_shared = len(lost_a) < len(stated_a)
+    if (lost_a and lost_b) or (not is_shared and not all(quantity.days for quantity in lost_a + lost_b)):
         return False
-    if numbers_a and not (numbers_a <= numbers_b or numbers_b <= numbers_a):
-        return False
-    if _differ(_scales(a), _scales(b)) or _differ(_months(a), _months(b)):
-        return False
-    if numbers_a and alphabet(a) != alphabet(b):
+    rest_a, rest_b = _without_quantities(a), _without_quantities(b)
+    words_a, words_b = _words(rest_a), _words(rest_b)
+    if is_shared and (not words_a or not words_b or alphabet(rest_a) != alphabet(rest_b)):
         return True
-    fewer, more = sorted((_words(a), _words(b)), key=len)
-    if not fewer:
-        return bool(numbers_a)
-    return all(any(_same_word(word, other) for other in more) for word in fewer)
+    words_a, words_b = words_a or _words(rest_a, shortest=1), words_b or _words(rest_b, shortest=1)
+    return bool(words_a and words_b) and (_within(words_a, words_b) or _within(words_b, words_a))
 
 
-def _numbers(text: str) -> set[str]:
-    return {_THOUSANDS.sub("", number).replace(",", ".") for number in _NUMBER.findall(text)}
+def _without_quantities(text: str) -> str:
+    for quantity in reversed(quantities(text)):
+        text = f"{text[: quantity.start]} {text[quantity.end :]}"
+    return text
 
 
-def _differ(a: set[int], b: set[int]) -> bool:
-    return bool(a and b and not a & b)
-
-
-def _scales(text: str) -> set[int]:
-    return {power for pattern, power in _SCALES if pattern.search(_latin(text))}
-
-
-def _months(text: str) -> set[int]:
-    names = _month_names()
-    words = _WORD.findall(text.casefold())
-    return {names[form] for word in words for form in (word, word[:-1], word[:-2]) if form in names}
-
-
-@lru_cache(maxsize=1)
-def _month_names() -> dict[str, int]:
-    from babel import Locale
-
-    names: dict[str, int] = {}
-    for language in _MONTH_LANGUAGES:
-        for forms in Locale.parse(language).months.values():
-            for width in ("wide", "abbreviated"):
-                for month, name in forms.get(width, {}).items():
-                    names[name.casefold().strip(".")] = month
-    return {name: month for name, month in names.items() if len(name) > 2}
-
-
-def _words(text: str) -> list[str]:
-    return _WORD.findall(_latin(text))
-
-
-@lru_cache(maxsize=10_000)
-def _latin(text: str) -> str:
+@lru_cache(maxsize=256)
+def _words(text: str, shortest: int = 3) -> tuple[Word, ...]:
+    """Give the words of a text, but for small ones (in, в) of fewer letters than ``shortest``."""
     from anyascii import anyascii
 
-    return str(anyascii(text)).casefold()
+    parts = [part for part in text.split() if len(part) >= shortest or not part.islower()]
+    return tuple(
+        (word, month(part), alphabet(part))
+        for part in parts
+        for word in _LATIN_WORD.findall(str(anyascii(part)).casefold())
+    )
 
 
-def _same_word(a: str, b: str) -> bool:
-    shared = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-    return a == b or shared >= max(_SHORTEST, round(_SHARED * max(len(a), len(b))))
+def _within(words: tuple[Word, ...], others: tuple[Word, ...]) -> bool:
+    return all(any(_is_same(word, other) for other in others) for word in words)
+
+
+def _is_same(word: Word, other: Word) -> bool:
+    (a, month_a, alphabet_a), (b, month_b, alphabet_b) = word, other
+    if month_a and month_b:
+        return month_a == month_b
+    is_across = alphabet_a != alphabet_b
+    share, shortest = (_SHARED_ACROSS, _SHORTEST_ACROSS) if is_across else (_SHARED, _SHORTEST)
+    same = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    return a == b or same >= max(shortest, math.ceil(share * max(len(a), len(b))))
