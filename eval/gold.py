@@ -3,7 +3,7 @@
     python -m eval.gold FILE.jsonl ... [--articles FOLDER]
 
 checks them against the articles. A line has ``id, question, language, answers, evidence, kind``, and may have
-``as_of`` (the day that a temporal question is asked on) and ``history`` (the questions before a follow-up).
+``as_of`` (the day that a temporal question is about) and ``history`` (the questions before a follow-up).
 ``evidence`` is a list of ``{article, quote}``: the article by its file's name (``wire.jsonl#L3`` for a line of one),
 the quote verbatim in its text, so that it stays valid however passages are cut. A question that no article answers has
 no evidence.
@@ -67,7 +67,7 @@ def read_gold(path: Path) -> list[GoldQuestion]:
         BadRequest: the file cannot be read, or a line is not a question; says which line and why.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise BadRequest(f"cannot read the gold questions {path}: {error}") from error
     questions = []
@@ -84,6 +84,8 @@ def _question(row: dict[str, Any]) -> GoldQuestion:
     known = {field.name for field in fields(GoldQuestion)}
     if not isinstance(row, dict) or (unknown := row.keys() - known):
         raise ValueError(f"unknown keys {sorted(unknown)}" if isinstance(row, dict) else "no JSON object")
+    if not all(isinstance(row.get(name, []), list) for name in ("answers", "evidence", "history")):
+        raise ValueError("answers, evidence and history are lists")
     evidence = tuple(Evidence(e["article"], e["quote"]) for e in row["evidence"])
     question = GoldQuestion(
         row["id"],
@@ -97,8 +99,8 @@ def _question(row: dict[str, Any]) -> GoldQuestion:
     )
     if question.kind not in KINDS:
         raise ValueError(f"unknown kind {question.kind!r}, none of {', '.join(KINDS)}")
-    if bool(evidence) == (question.kind == "unanswerable"):
-        raise ValueError("an unanswerable question has no evidence, every other has some")
+    if {bool(evidence), bool(question.answers)} != {question.kind != "unanswerable"}:
+        raise ValueError("an unanswerable question has no answers and no evidence, every other has both")
     return question
 
 
@@ -107,7 +109,7 @@ def problems(questions: Sequence[GoldQuestion], articles: Mapping[str, Article])
     for what, count in Counter(q.id for q in questions).items():
         if count > 1:
             yield f"{what}: the id is there {count} times"
-    for asked, count in Counter((q.question.casefold(), *q.history) for q in questions).items():
+    for asked, count in Counter((q.question.casefold(), q.as_of, *q.history) for q in questions).items():
         if count > 1:
             yield f"asked {count} times: {asked[0]}"
     for question in questions:
@@ -140,7 +142,10 @@ def main() -> None:
     parser.add_argument("files", nargs="+", type=Path, help="gold questions")
     parser.add_argument("--articles", type=Path, default=SAMPLES, help="what they ask about (the sample articles)")
     options = parser.parse_args()
-    questions = [question for path in options.files for question in read_gold(path)]
+    try:
+        questions = [question for path in options.files for question in read_gold(path)]
+    except BadRequest as error:
+        raise SystemExit(str(error)) from error
     found = list(problems(questions, named_articles(options.articles)))
     print("\n".join(found) or f"{len(questions)} questions, nothing wrong")
     print(", ".join(f"{kind} {count}" for kind, count in Counter(q.kind for q in questions).most_common()))

@@ -124,7 +124,9 @@ def test_a_library_is_imported_where_it_belongs_and_nowhere_else(package: str, a
         ("sklearn", {"rag/reader/train.py"}),
         ("zstandard", {"rag/reader/pairs.py"}),
         ("rag.reader.network", {"rag/reader/pair_reader.py", "rag/reader/train.py"}),
-        ("rag.reader.pairs", {"rag/reader/train.py"}),
+        ("wordfreq", {"rag/reader/code_switching.py"}),
+        ("rag.reader.pairs", {"rag/reader/train.py", "rag/reader/code_switching.py"}),
+        ("rag.reader.code_switching", {"rag/reader/train.py"}),
         ("rag.reader.train", set()),
     ],
 )

@@ -33,7 +33,13 @@ def _found(folder: Path, *rows: object) -> list[str]:
 
 
 def test_a_right_question_has_no_problems(tmp_path: Path) -> None:
-    refused = GOOD | {"id": "t-2", "question": "Who made the lamps?", "kind": "unanswerable", "evidence": []}
+    refused = GOOD | {
+        "id": "t-2",
+        "question": "Who made the lamps?",
+        "kind": "unanswerable",
+        "evidence": [],
+        "answers": [],
+    }
     assert _found(tmp_path, GOOD, refused) == []
 
 
@@ -66,6 +72,8 @@ def test_one_follow_up_may_be_asked_in_two_conversations(tmp_path: Path) -> None
         (GOOD | {"kind": "riddle"}, "line 1: .*unknown kind 'riddle'"),
         (GOOD | {"evidences": []}, "line 1: .*unknown keys"),
         (GOOD | {"evidence": []}, "line 1: .*unanswerable"),
+        (GOOD | {"answers": []}, "line 1: .*every other has both"),
+        (GOOD | {"answers": "410"}, "line 1: .*are lists"),
         ({k: v for k, v in GOOD.items() if k != "answers"}, "line 1: .*answers"),
         (["no", "object"], "line 1: .*no JSON object"),
     ],

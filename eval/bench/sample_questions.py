@@ -1,7 +1,8 @@
 """The sample questions, asked of an index of the sample articles: found, quoted, refused.
 
-A quote is right if it overlaps the gold quote in the same article, or holds one of the gold answers; a short answer, if
-it shares at least half of its words (F1) with a gold answer, or one of the two holds the other.
+A quote is right if it is of the right article and holds the gold quote, or is held by it, or holds one of the gold
+answers, word by word; a short answer, if moreover it shares half of its words (F1) with a gold answer, or one of
+the two holds the other. To yes-no questions no short answer is given: the quote alone counts.
 
     python -m eval.bench.sample_questions [FILE.jsonl ...] [--failures]
 
@@ -16,7 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from eval.gold import SAMPLES, GoldQuestion, named_articles, read_gold
-from eval.metrics import token_f1
+from eval.metrics import normalise, token_f1
 from index.article_index import ArticleIndex
 from index.build import add_articles
 from rag import Answer, Assistant, Settings
@@ -72,7 +73,7 @@ def _outcome(gold: GoldQuestion, answer: Answer, names: dict[str, str]) -> dict[
         return {"refusable": 1, "refused": refused, "right": refused}
     wanted = {evidence.article for evidence in gold.evidence}
     found = [names[hit.article.uri] in wanted for hit in answer.hits]
-    right = [_is_right(gold, citation.quote) for citation in answer.citations]
+    right = [names[c.uri] in wanted and _is_right(gold, c.quote) for c in answer.citations]
     return {
         "answerable": 1,
         "first": any(found[:1]),
@@ -80,20 +81,27 @@ def _outcome(gold: GoldQuestion, answer: Answer, names: dict[str, str]) -> dict[
         "answered": answer.status == "answered",
         "led": any(right[:1]),
         "quoted": any(right),
-        "short": bool(answer.citations) and _is_short_answer(gold, answer.citations[0].answer),
+        "short": any(right[:1]) and _is_short_answer(gold, answer.citations[0].answer),
         "right": any(right),
     }
 
 
 def _is_right(gold: GoldQuestion, quote: str) -> bool:
-    overlaps = any(quote in e.quote or e.quote in quote for e in gold.evidence)
-    return overlaps or any(a.casefold() in quote.casefold() for a in gold.answers if len(a) > 2)
+    holds = any(quote in e.quote or e.quote in quote for e in gold.evidence)
+    return holds or (gold.kind != "yes-no" and any(_has(quote, answer, gold.language) for answer in gold.answers))
 
 
 def _is_short_answer(gold: GoldQuestion, given: str) -> bool:
-    short = given.casefold()
-    holds = any(a.casefold() in short or short in a.casefold() for a in gold.answers)
-    return holds or token_f1(given, gold.answers, gold.language) >= _HALF
+    if gold.kind == "yes-no":
+        return True
+    held = any(_has(given, a, gold.language) or _has(a, given, gold.language) for a in gold.answers)
+    return held or token_f1(given, gold.answers, gold.language) >= _HALF
+
+
+def _has(text: str, part: str, language: str) -> bool:
+    """Tell whether the words of ``part`` stand in ``text``, in one piece."""
+    words, sought = (f" {' '.join(normalise(each, language))} " for each in (text, part))
+    return bool(sought.strip()) and sought in words
 
 
 def _print_failure(gold: GoldQuestion, answer: Answer) -> None:

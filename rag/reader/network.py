@@ -1,6 +1,6 @@
 """The reader as a torch module, for training and for GPUs: the e5 encoder with a relevance head and a span head.
 
-The CPU runs the same weights through onnxruntime (`rag.reader.onnx_reader`), with no torch.
+The CPU runs the same weights through onnxruntime (`rag.reader.pair_reader`), with no torch.
 """
 
 import math
@@ -77,7 +77,7 @@ class ReaderNetwork(nn.Module):
         return self.relevance(states[:, 0]).squeeze(-1), self.span(states)
 
     def named_weights(self) -> dict[str, npt.NDArray[np.float32]]:
-        """Give all trained weights under the names of `EncoderWeights`; matrices are ``(n_out, n_in)``."""
+        """Give all weights, frozen ones too, under the names of `EncoderWeights`; matrices are ``(n_out, n_in)``."""
         named: dict[str, Tensor] = {"emb.ln.w": self.norm.weight, "emb.ln.b": self.norm.bias}
         for number, layer in enumerate(self.layers):
             assert isinstance(layer, _Layer)

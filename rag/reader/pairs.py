@@ -18,6 +18,8 @@ from zlib import crc32
 
 import numpy as np
 import zstandard
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
 from index.embed import Embedder
@@ -28,7 +30,7 @@ Kind = Literal["gold", "native", "sibling", "lexical", "dense", "random"]
 
 NO_ANSWER_SHARE = 0.34  # of the pairs of every language, and of every two languages
 _NATIVE_SHARE = 0.6  # at most, of the pairs without an answer: those that people wrote to look answerable
-_CROSS_PER_PAIR = 950  # answered questions for each two of the parallel languages
+_CROSS_PER_PAIR = 1600  # answered questions for each two of the parallel languages
 _HELD_BACK = 25  # one article in so many is never trained on
 _TRANSLATED = 0.93  # in cosine: what a question and its translation reach
 _LONGEST = 2400  # characters of a context; longer ones are cut around the answer
@@ -37,19 +39,17 @@ _DENSE_CONTEXTS = 1500  # of a language, that hard negatives are searched among 
 
 # The largest and least article-like sets are not used whole, so that no language and no genre drowns the others.
 _MOST = {
-    ("squadshifts", "amazon"): 3500,
-    ("squadshifts", "reddit"): 3500,
+    ("squadshifts", "amazon"): 7000,
+    ("squadshifts", "reddit"): 7000,
     ("policyqa", "dev"): 600,
     ("policyqa", "test"): 600,
     ("covidqa", "all"): 600,
-    ("jaquad", "train"): 6500,
+    ("jaquad", "train"): 5000,
     ("jaquad", "dev"): 0,  # kept out of training, for a look at the Japanese
     ("jsquad", "valid"): 1500,
     ("jsquad", "test"): 1500,
-    ("pquad", "valid"): 3500,
-    ("pquad", "test"): 3500,
-    ("drcd", "dev"): 2500,
-    ("drcd", "test"): 2500,
+    ("pquad", "valid"): 2500,
+    ("pquad", "test"): 2500,
     ("iapp_thai", "train"): 2200,
 }
 _UNTITLED = {"amazon", "reddit", "policyqa", "covidqa"}  # their titles name no subject
@@ -71,8 +71,8 @@ class Pair:
 
     @property
     def is_held_back(self) -> bool:
-        """Whether the pair is for calibration, not for training."""
-        return crc32(self.group.encode()) % _HELD_BACK == 0
+        """Whether the pair is for calibration, not for training; so is every other of its article."""
+        return _is_held_back(self.group)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,10 @@ class _Example:
         return [self.context[start:end].casefold() for start, end in self.answers]
 
 
+def _is_held_back(group: str) -> bool:
+    return crc32(group.encode()) % _HELD_BACK == 0
+
+
 def make_pairs(pool: Path, embedder: Embedder, seed: int = 7) -> list[Pair]:
     """Make all pairs, in an order drawn from ``seed``; takes some minutes, most of them for embedding.
 
@@ -100,13 +104,14 @@ def make_pairs(pool: Path, embedder: Embedder, seed: int = 7) -> list[Pair]:
         seed: of every choice made.
     """
     chance = random.Random(seed)
-    examples = _aligned(_read(pool, chance), embedder)
+    examples = _joined(_aligned(_read(pool, chance), embedder))
     pairs = [_gold(e) for e in examples if e.answers]
-    by_language: dict[str, list[_Example]] = defaultdict(list)
+    # What is held back meets nothing that is trained on: not even as a passage without the answer.
+    apart: dict[tuple[str, bool], list[_Example]] = defaultdict(list)
     for example in examples:
-        by_language[example.language].append(example)
-    for language in tqdm(sorted(by_language), desc="pairs without an answer"):
-        pairs += _unanswered(language, by_language[language], embedder, chance)
+        apart[example.language, _is_held_back(example.group)].append(example)
+    for language, is_held_back in tqdm(sorted(apart), desc="pairs without an answer"):
+        pairs += _unanswered(language, apart[language, is_held_back], embedder, chance)
     pairs += _across(examples, chance)
     chance.shuffle(pairs)
     return pairs
@@ -114,7 +119,9 @@ def make_pairs(pool: Path, embedder: Embedder, seed: int = 7) -> list[Pair]:
 
 def cached_pairs(pool: Path, embedder: Embedder, cache: Path, seed: int = 7) -> list[Pair]:
     """Make the pairs, or read them from ``cache`` if they were made before from the same pool by the same code."""
-    made_by = hashlib.sha256(Path(__file__).read_bytes() + str((pool.stat().st_size, seed, embedder.name)).encode())
+    with pool.open("rb") as file:
+        made_of = hashlib.file_digest(file, "sha256").hexdigest()
+    made_by = hashlib.sha256(Path(__file__).read_bytes() + str((made_of, seed, embedder.name)).encode())
     path = cache / f"pairs-{made_by.hexdigest()[:12]}.jsonl.zst"
     names = Pair.__dataclass_fields__
     if not path.is_file():
@@ -130,15 +137,12 @@ def cached_pairs(pool: Path, embedder: Embedder, cache: Path, seed: int = 7) -> 
 
 def _read(pool: Path, chance: random.Random) -> list[_Example]:
     split: dict[tuple[str, str], list[_Example]] = defaultdict(list)
-    groups: dict[str, str] = {}  # of a question that several sets have, the same
     with zstandard.open(pool, "rt", encoding="utf-8") as lines:
         for line in lines:
             row = json.loads(line)
             untitled = row["set"] in _UNTITLED or row["split"] in _UNTITLED
             title = "" if untitled else row["title"].replace("_", " ").strip()
             group = f"{row['set']}/{title or row['context'][:80]}"
-            if row["set"] in _PARALLEL:
-                group = groups.setdefault(row["id"], group)
             spans = dict.fromkeys((a["answer_start"], a["answer_start"] + len(a["text"])) for a in row["answers"])
             whole = [s for s in spans if 0 <= s[0] < s[1] <= len(row["context"])]
             if row["is_impossible"] or whole:
@@ -152,12 +156,26 @@ def _read(pool: Path, chance: random.Random) -> list[_Example]:
     return chosen
 
 
+def _joined(examples: list[_Example]) -> list[_Example]:
+    """Give the articles of the parallel sets that share a question one group: they are translations of one another."""
+    parallel = [e for e in examples if e.set in _PARALLEL]
+    nodes = {name: n for n, name in enumerate(dict.fromkeys(name for e in parallel for name in (e.group, e.id)))}
+    edges = [nodes[e.group] for e in parallel], [nodes[e.id] for e in parallel]
+    graph = coo_array((np.ones(len(parallel)), edges), shape=(len(nodes), len(nodes)))
+    _, labels = connected_components(graph, directed=False)
+    first: dict[int, str] = {}
+    for example in sorted(parallel, key=lambda e: e.group):
+        first.setdefault(labels[nodes[example.group]], example.group)
+    groups = {e.group: first[labels[nodes[e.group]]] for e in parallel}
+    return [replace(e, group=groups.get(e.group, e.group)) for e in examples]
+
+
 def _shortened(example: _Example) -> _Example:
     if len(example.context) <= _LONGEST:
         return example
     start, end = example.answers[0] if example.answers else (0, 0)
     low = max(0, start - crc32(example.question.encode()) % (_LONGEST // 2))
-    low = example.context.find(" ", low, start) + 1 or low
+    low = low and (example.context.find(" ", low, start) + 1 or low)
     high = max(end, low + _LONGEST)
     answers = tuple((s - low, e - low) for s, e in example.answers if s >= low and e <= high)
     return replace(example, context=example.context[low:high], answers=answers)
@@ -166,29 +184,27 @@ def _shortened(example: _Example) -> _Example:
 def _aligned(examples: list[_Example], embedder: Embedder) -> list[_Example]:
     """Give the English questions the ids of their translations: their own set names them otherwise.
 
-    Two questions are translations of one another if each is the other's nearest, and near.
+    Two questions are translations of one another if each is the other's nearest, and near, and if their articles are
+    those that most of such questions join.
     """
     english = [e for e in examples if e.set == _PARALLEL[0]]
     others = list({e.id: e for e in examples if e.set in _PARALLEL[1:]}.values())
     own = embedder.embed_passages([e.question for e in english])
-    same: dict[str, tuple[str, str]] = {}
+    same: dict[str, str] = {}
     for name in _PARALLEL[1:]:
         some = [e for e in others if e.set == name]
         if not some or not english:
             continue
         cosines = own @ embedder.embed_passages([e.question for e in some]).T
-        for i, j in enumerate(cosines.argmax(axis=1)):
-            if cosines[:, j].argmax() == i and cosines[i, j] >= _TRANSLATED:
-                same.setdefault(english[i].id, (some[j].id, some[j].group))
-    titles: dict[str, Counter[str]] = defaultdict(Counter)
-    for example in english:
-        if example.id in same:
-            titles[example.title][same[example.id][1]] += 1
-    groups = {title: groups.most_common(1)[0][0] for title, groups in titles.items()}
-    return [
-        replace(e, id=same.get(e.id, (e.id,))[0], group=groups.get(e.title, e.group)) if e.set == _PARALLEL[0] else e
-        for e in examples
-    ]
+        nearest = [(i, j) for i, j in enumerate(cosines.argmax(axis=1)) if cosines[:, j].argmax() == i]
+        met = [(english[i], some[j]) for i, j in nearest if cosines[i, j] >= _TRANSLATED]
+        articles: dict[str, Counter[str]] = defaultdict(Counter)
+        for one, other in met:
+            articles[one.group][other.group] += 1
+        for one, other in met:
+            if articles[one.group].most_common(1)[0][0] == other.group:
+                same.setdefault(one.id, other.id)
+    return [replace(e, id=same.get(e.id, e.id)) if e.set == _PARALLEL[0] else e for e in examples]
 
 
 def _gold(example: _Example) -> Pair:

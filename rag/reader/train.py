@@ -7,6 +7,7 @@ its last checkpoint when called again. Needs the extra ``train``.
 """
 
 import argparse
+import hashlib
 import json
 import random
 import sys
@@ -26,10 +27,11 @@ from tqdm import tqdm
 
 from index import e5
 from index.embed import DEFAULT_EMBEDDER, open_embedder
+from rag.reader.code_switching import read_dictionaries, switched
 from rag.reader.network import ReaderNetwork
 from rag.reader.pair_reader import MOST_QUESTION, MOST_TITLE, WINDOW, as_heading
 from rag.reader.pairs import Pair, cached_pairs
-from rag.reader.weights import facts_of, save_weights
+from rag.reader.weights import ReaderWeights, facts_of, save_weights
 
 Ints = npt.NDArray[np.int32]
 
@@ -75,6 +77,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pool", type=Path, help="examples, one JSON a line, compressed with zstandard")
     parser.add_argument("--out", type=Path, required=True, help="for checkpoints, the log and the weights")
+    parser.add_argument("--start", type=Path, help="a trained reader's weights to go on from (default: the embedder's)")
+    parser.add_argument(
+        "--dictionaries", type=Path, help="folder of bilingual dictionaries, to switch words (default: none)"
+    )
     parser.add_argument("--pairs", type=int, default=110_000, help="how many pairs to train on (%(default)s)")
     parser.add_argument("--frozen-layers", type=int, default=4, help="lower layers left as they are (%(default)s)")
     parser.add_argument("--rate", type=float, default=1.5e-4, help="highest learning rate (%(default)s)")
@@ -82,21 +88,42 @@ def main() -> None:
     asked = parser.parse_args()
     torch.manual_seed(asked.seed)
     source = e5.source_file()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = _network(source, asked.start, asked.frozen_layers).to(device)
+    went_on_from = hashlib.sha256(asked.start.read_bytes()).hexdigest() if asked.start else ""
+    dictionaries = read_dictionaries(asked.dictionaries) if asked.dictionaries else []
     pairs = cached_pairs(asked.pool, open_embedder(DEFAULT_EMBEDDER, e5.say_on_stderr), asked.out, asked.seed)
     trained_on = [pair for pair in pairs if not pair.is_held_back][: asked.pairs]
+    if dictionaries:
+        trained_on = list(switched(trained_on, dictionaries, random.Random(asked.seed)))
     held_back = [pair for pair in pairs if pair.is_held_back][:_LOOK_PAIRS]
     tokenizer = e5.tokenizer(source)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     table = torch.from_numpy(source.matrix("emb.word", source.hidden)).to(device, torch.bfloat16)
-    network = ReaderNetwork(source, asked.frozen_layers).to(device)
-    run = Run(network, table, asked.out, vars(asked) | {"pairs_made": len(pairs), "device": device})
+    settings = {name: value for name, value in vars(asked).items() if name != "out"}
+    run = Run(network, table, asked.out, settings | {"pairs_made": len(pairs), "device": device})
     run.train(in_tokens(trained_on, tokenizer), in_tokens(held_back, tokenizer), asked.rate, asked.seed)
-    kept = network.named_weights()
-    frozen = ("emb.", *(f"l{n}." for n in range(asked.frozen_layers)))
-    settings = {name: getattr(asked, name) for name in ("frozen_layers", "rate", "seed")}
-    facts = facts_of(settings | {"pairs": len(trained_on)})
-    save_weights({k: v for k, v in kept.items() if not k.startswith(frozen)}, asked.out / "reader.safetensors", facts)
+    trained = {name: w for name, w in network.named_weights().items() if not _is_the_embedders(name, w, source)}
+    recipe = {name: getattr(asked, name) for name in ("frozen_layers", "rate", "seed")}
+    facts = facts_of(recipe | {"pairs": len(trained_on), "start": went_on_from, "switched": bool(dictionaries)})
+    save_weights(trained, asked.out / "reader.safetensors", facts)
     print(f"weights in {asked.out / 'reader.safetensors'}")
+
+
+def _network(source: e5.E5File, start: Path | None, frozen_layers: int) -> ReaderNetwork:
+    if start is None:
+        return ReaderNetwork(source, frozen_layers)
+    weights = ReaderWeights(source, start)
+    network = ReaderNetwork(weights, frozen_layers)
+    network.load_heads(weights)
+    return network
+
+
+def _is_the_embedders(name: str, values: npt.NDArray[np.float32], source: e5.E5File) -> bool:
+    """Tell whether weights are as the embedding model has them, so that they need not be shipped."""
+    if name.partition(".")[0] in ("rel0", "rel1", "span"):
+        return False
+    of_model = source.matrix(name, values.shape[1]) if values.ndim == 2 else source.vector(name)
+    return np.array_equal(values, of_model)
 
 
 class Run:
@@ -107,8 +134,9 @@ class Run:
         self._network = network
         self._table = table
         self._folder = folder
+        self._settings = {k: str(v) for k, v in settings.items()}
         folder.mkdir(parents=True, exist_ok=True)
-        self._say(settings={k: str(v) for k, v in settings.items()})
+        self._say(settings=self._settings)
 
     def train(self, examples: Sequence[Example], held_back: Sequence[Example], rate: float, seed: int) -> None:
         """Go once over the examples, from the last checkpoint on if there is one."""
@@ -143,7 +171,8 @@ class Run:
                 self._say(step=step + 1, relevance=round(relevance, 4), span=round(span, 4), minutes=round(minutes, 1))
             if (step + 1) % _CHECKPOINT_STEPS == 0:
                 state = {"network": self._network.state_dict(), "optimizer": optimizer.state_dict()}
-                torch.save(state | {"schedule": schedule.state_dict(), "step": step + 1}, self._folder / "part")
+                state |= {"schedule": schedule.state_dict(), "step": step + 1, "settings": self._settings}
+                torch.save(state, self._folder / "part")
                 (self._folder / "part").replace(self._checkpoint)
         self._say(step=len(batches), **self.look(held_back))
 
@@ -155,6 +184,11 @@ class Run:
         if not self._checkpoint.is_file():
             return 0
         state = torch.load(self._checkpoint, weights_only=True)
+        if state.get("settings") != self._settings:
+            raise SystemExit(
+                f"{self._checkpoint} is of a run with other settings ({state.get('settings')}); go on with those, "
+                "or give another --out"
+            )
         self._network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
@@ -177,7 +211,10 @@ class Run:
         return functional.binary_cross_entropy_with_logits(relevance, answered), (start + end) / 2
 
     def look(self, examples: Sequence[Example]) -> dict[str, float]:
-        """Measure on held-back pairs: AUROC of having an answer, and the share of answers found to the token."""
+        """Measure on held-back pairs: AUROC of having an answer, and the share of answers found to the token.
+
+        What the pairs do not tell is left out: they may be none, or all have an answer.
+        """
         self._network.eval()
         logits, labels, exact = list[float](), list[bool](), list[bool]()
         for rows in in_batches([e.length() for e in examples], 0):
@@ -189,7 +226,10 @@ class Run:
             spans[:, 0] = -1e4
             same = (spans[..., 0].argmax(1) == batch.starts) & (spans[..., 1].argmax(1) == batch.ends)
             exact += same[batch.starts > 0].tolist()
-        return {"auroc": round(float(roc_auc_score(labels, logits)), 4), "exact": round(float(np.mean(exact)), 4)}
+        measures = {"exact": round(float(np.mean(exact)), 4)} if exact else {}
+        if len(set(labels)) == 2:
+            measures["auroc"] = round(float(roc_auc_score(labels, logits)), 4)
+        return measures
 
     def _say(self, **facts: object) -> None:
         line = json.dumps(facts)
@@ -229,7 +269,7 @@ def in_batches(lengths: Sequence[int], seed: int) -> list[list[int]]:
     chance = random.Random(seed)
     order = list(range(len(lengths)))
     chance.shuffle(order)
-    step = _SORTED_TOGETHER * _BATCH_TOKENS // max(1, int(np.mean(lengths)))
+    step = _SORTED_TOGETHER * _BATCH_TOKENS // max(1, int(np.mean(lengths or [1])))
     batches = []
     for at in range(0, len(order), step):
         own = list(_of_like_length(sorted(order[at : at + step], key=lambda i: lengths[i]), lengths))
