@@ -1,15 +1,13 @@
 """The numbers and dates that a text states, in any language: what each is worth, and whether two can be the same.
 
-Units and months go by their names in Unicode's CLDR, which Babel carries. Scale words (million, млрд) and money are
-tables here: CLDR has their dictionary forms only, and a scale that is missed is a wrong number.
+Units and months go by CLDR's names, which Babel carries; scales and money, of which it lacks forms, by tables here.
 """
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from functools import cache, lru_cache
-from itertools import product
 from typing import NamedTuple, TypeAlias
 
 Day: TypeAlias = tuple[int | None, int | None, int | None]  # year, month, day; None for what is not said
@@ -30,7 +28,7 @@ class Number:
     @property
     def days(self) -> frozenset[Day]:
         """The years that this may be, as in "Erfurt, 2025"; empty if it is none."""
-        if self.units and self.units.isdisjoint(_BESIDE_YEARS):
+        if self.units and "year" not in self.units:
             return frozenset()
         return frozenset((int(n), None, None) for n in self.values if 1000 <= n < 2200 and n == int(n))
 
@@ -65,11 +63,6 @@ def quantities(text: str) -> tuple[Quantity, ...]:
     return tuple(sorted([*found, *_numbers(plain)], key=lambda quantity: quantity.start))
 
 
-def dates(text: str) -> tuple[Date, ...]:
-    """Give the dates of ``text`` that say a month, in order."""
-    return tuple(quantity for quantity in quantities(text) if isinstance(quantity, Date))
-
-
 def compatible(a: Quantity, b: Quantity) -> bool:
     """Tell whether two quantities can be the same: they share something said, and nothing said contradicts.
 
@@ -77,7 +70,8 @@ def compatible(a: Quantity, b: Quantity) -> bool:
     """
     if isinstance(a, Number) and isinstance(b, Number):
         return not a.values.isdisjoint(b.values) and not (a.units and b.units and a.units.isdisjoint(b.units))
-    return any(_fit(x, y) for x in a.days for y in b.days)
+    said = ([pair for pair in zip(x, y, strict=True) if None not in pair] for x in a.days for y in b.days)
+    return any(pairs and all(x == y for x, y in pairs) for pairs in said)
 
 
 def missing(claim: str, source: str) -> list[Quantity]:
@@ -90,14 +84,6 @@ def month(word: str) -> int | None:
     """Give the month (1..12) that ``word`` names in a known language; ``None`` if none."""
     plain = word.translate(_PLAIN)
     return _names(_script(plain)).months.get(plain.lower())
-
-
-def _fit(a: Day, b: Day) -> bool:
-    said = [(x, y) for x, y in zip(a, b, strict=True) if x is not None and y is not None]
-    return bool(said) and all(x == y for x, y in said)
-
-
-# Characters and names
 
 
 class _Plain(dict[int, str]):
@@ -117,24 +103,22 @@ _LANGUAGES = {  # that write a script, which goes by the first word of its lette
 }  # fmt: skip
 _UNSPACED = {"CJK", "KATAKANA", "HANGUL", "THAI"}  # letters may follow a name
 _LOCATIVE = {"ru": "е", "uk": "і", "pl": "u"}  # «в мае 2024»: CLDR has the nominative and the genitive
-_UNITS = (
-    "angle-degree", "area-acre", "area-hectare", "area-square-kilometer", "area-square-meter", "concentr-percent",
-    "duration-day", "duration-hour", "duration-minute", "duration-month", "duration-second", "duration-week",
-    "duration-year", "energy-kilowatt-hour", "length-centimeter", "length-kilometer", "length-meter", "length-mile",
-    "mass-gram", "mass-kilogram", "mass-pound", "mass-tonne", "power-gigawatt", "power-kilowatt", "power-megawatt",
-    "speed-kilometer-per-hour", "temperature-celsius", "temperature-fahrenheit", "volume-cubic-meter", "volume-liter",
-)  # fmt: skip
+_UNITS = """angle-degree area-acre area-hectare area-square-kilometer area-square-meter concentr-percent duration-day
+duration-hour duration-minute duration-month duration-second duration-week duration-year energy-kilowatt-hour
+length-centimeter length-kilometer length-meter length-mile mass-gram mass-kilogram mass-pound mass-tonne
+power-gigawatt power-kilowatt power-megawatt speed-kilometer-per-hour temperature-celsius temperature-fahrenheit
+volume-cubic-meter volume-liter"""
 _ALIASES = {  # common, yet not in CLDR
-    "%": "percent", "per cent": "percent", "‰": "permille", "°": "degree", "도": "degree", "°c": "celsius",
+    "%": "percent", "per cent": "percent", "году": "year", "°": "degree", "도": "degree", "°c": "celsius",
     "° c": "celsius", "℃": "celsius", "°f": "fahrenheit", "кв. м": "square-meter", "кв.м": "square-meter",
     "sq m": "square-meter", "кв. км": "square-kilometer", "sq km": "square-kilometer", "куб. м": "cubic-meter",
     "公斤": "kilogram", "tonne": "tonne", "tonnes": "tonne", "吨": "tonne", "톤": "tonne", "квт·ч": "kilowatt-hour",
-    "mwh": "megawatt-hour", "мвт·ч": "megawatt-hour", "году": "year",
+    "周年": "year", "週年": "year", "주년": "year", "mwh": "megawatt-hour", "мвт·ч": "megawatt-hour",
 }  # fmt: skip
 _OPEN = {"degree": {"celsius", "fahrenheit"}}  # a unit that leaves open which one
-_BESIDE_YEARS = {"year", "hectare"}  # «2024 год»; "nel 2024 ha vinto" has no hectares
+# But of a year: "nel 2024 ha vinto" has no hectares, "2024日本" no days
+_WORD_LIKE = r"(?!km|kg|cm|[kmg]w|км|кг|см|мвт|квт|руб|(?-i:[A-Z]{3}))[^\W\d_]{2,3}|[ก-๛ぁ-힣]"
 _ONE_LETTER = set("mgtlhмгтлч")  # as units; other single letters are words
-_LONGEST_UNIT = 32
 
 
 class _Names(NamedTuple):
@@ -151,21 +135,22 @@ def _names(script: str) -> _Names:
         from babel import Locale
 
         data = Locale.parse(language)._data
-        for key in _UNITS:
+        for key in _UNITS.split():
             patterns = data["unit_patterns"].get(key, {})
             forms = {form for width in ("long", "short") for form in patterns.get(width, {}).values()}
             for name in (form[3:] for form in forms if form.startswith("{0}")):
                 british, typed = re.sub("(met|lit)er", r"\1re", name), name.replace("²", "2").replace("³", "3")
                 named += [(spelling, key.partition("-")[2]) for spelling in {name, british, typed}]
-        for width, use in product(("wide", "abbreviated"), ("format", "stand-alone")):
+        for width, use in ((w, u) for w in ("wide", "abbreviated") for u in ("format", "stand-alone")):
             known = names.months if width == "wide" or language == "en" else names.short
             for number, name in data["months"][use][width].items():
                 name = name.translate(_PLAIN).lower().strip(".")
                 known.setdefault(name, number)
-                known.setdefault(name[:-1] + _LOCATIVE.get(language, name[-1]), number)
+                if (width, use) == ("wide", "format"):
+                    known.setdefault(name[:-1] + _LOCATIVE.get(language, name[-1]), number)
     for name, unit in named:
         name = name.translate(_PLAIN).lower().strip(" .")
-        if len(name) > 1 or name in _ONE_LETTER or script in _UNSPACED or not name.isalpha():
+        if (len(name) > 1 and name != "an") or name in _ONE_LETTER or script in _UNSPACED or not name.isalpha():
             names.units.setdefault(name, set()).update({unit}, _OPEN.get(unit, ()))
     return names
 
@@ -181,9 +166,11 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 # Dates
 
-_YEAR = r"(?:1\d|20)\d\d"
+_YEAR = r"(?:1\d|2[05])\d\d"  # 2567 is the Thai 2024
 _WORD = r"(?<![^\W\d_])(?P<name>[^\0\s\d.,;:!?()«»\"'/+-]{2,20})"
-_OF = r"(?:(?:de|del|of|من)\s)?"
+_OF = r"(?:(?:de|del|of|من)\s|พ\.ศ\.\s?)?"
+# English alone has the day behind: «в мае 12 компаний», "in May 12 firms"
+_ENGLISH = r"(?<!\bi[nm]\s)(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)(?:r?uary|ch|il|ust|ember|ober)?\Z"
 _AND = r"(?:\s?-\s?|\s(?:и|по|до|та|and|to|bis|und|y|al|et|au)\s)"
 _DATES = (  # the surer first
     rf"(?<!\d)(?P<y>{_YEAR})(?P<s>[-./])\s?(?P<m>\d\d?)(?P=s)\s?(?P<d>\d\d?)(?!\d)",
@@ -196,6 +183,8 @@ _DATES = (  # the surer first
     rf"{_WORD}\.?\s(?P<d>\d\d?)(?:st|nd|rd|th)?(?:{_AND}(?P<other>\d\d?))?(?!\d|[.,:]\d|\s?%)"
     rf"(?:,?\s(?P<y>{_YEAR})(?!\d))?",
     rf"{_WORD}[.,]?\s?{_OF}(?P<y>{_YEAR})(?!\d|[.,]\d)",
+    r"(?<![\d.,/])(?P<m>0[1-9]|1[0-2](?=/))[./](?P<y>(?:19|20)\d\d)(?![\d.,/]*\d)",
+    r"(?<![\d.,])(?P<d>0?[1-9]|[12]\d|3[01])\s?[日일](?!\s?(?:[间間간本内後后之以]|동안|연속))",  # no month
 )
 
 
@@ -205,18 +194,21 @@ def _read_date(match: re.Match[str]) -> list[Date]:
     name, year, mark = (said.get(key, "") for key in ("name", "y", "mark"))
     names = _names(_script(name))
     in_words = names.months.get(name.lower(), 0) or (names.short.get(name.lower(), 0) if year else 0)
-    number = in_words if name else int(said["m"])
+    number = in_words if name else int(said.get("m", 0))
     spans = sorted(match.span(key) for key in ("d", "other") if said.get(key))
     if name and spans and spans[0] > match.span("name"):  # but "they march 12 km", "in May 5 million came"
-        is_scaled = not year and _compiled(_SCALES).match(match.string, match.end())
-        number = 0 if is_scaled or "a" <= name[0] <= "z" else number
-    years = [int(year)] if len(year) == 4 else [1900 + int(year), 2000 + int(year)] if year else [None]
+        is_english = _compiled(_ENGLISH).match(match.string, match.start("name"), match.end("name"))
+        is_counted = not is_english or _compiled(_SCALES).match(match.string, match.end())
+        number = 0 if (is_counted and not year) or "a" <= name[0] <= "z" else number
+    number = 0 if name in ("may", "march") and not year else number  # 12 may have died
+    y = int(year or 0)
+    years = [y - 543 * (y > 2400)] if y > 99 else [1900 + y, 2000 + y] if year else [None]
     starts, ends = [match.start(), *(a for a, _ in spans[1:])], [*(b for _, b in spans[:-1]), match.end()]
-    found = []
+    found, lowest = [], 1 if "m" in said or "name" in said else 0
     for (a, b), start, end in zip(spans or [(0, 0)], starts, ends, strict=True):
         day = int(match.string[a:b] or 0)
         pairs = [(number, day), (day, number)] if mark and mark in "-/" else [(number, day)]  # nobody can tell which
-        days = frozenset((y, m, d or None) for y in years for m, d in pairs if 0 < m < 13 and d < 32)
+        days = frozenset((y, m or None, d or None) for y in years for m, d in pairs if lowest <= m < 13 and d < 32)
         found += [Date(days, start, end)] if days else []
     return found
 
@@ -225,19 +217,19 @@ def _read_date(match: re.Match[str]) -> list[Date]:
 
 _END = r"[a-zß-ɏͰ-Ͽа-ӿ]*"
 _SCALES = rf"""(?:(?<![\d.])\.)?\s?-?(?:  # powers of ten
-  (?P<e2>hundred\b|百|백)
-| (?P<e3>(?:thousand|tausend|tys|tisíc|tusen|tusind|тыс|тис|хиляд|χιλι[άα]δ){_END}
-    |(?:tsd|mil|mila|mille|milliers?|duizend|ribu|nghìn|ngàn|mii|ezer)\b|ألف|آلاف|هزار|אלף|ह(?:ज़|ज़|ज)ार|พัน|千(?![米克瓦])|천)
-| (?P<e0_3>bin\b)  # a thousand in Turkish, "am" in German
+  (?P<e3>(?:thousand|tausend|tisíc|tusen|tusind|тыс|хиляд|χιλι[άα]δ){_END}|(?:tys(?:i[ąę]c{_END})?|тис(?:яч{_END})?)\b
+    |(?:tsd|mil|mila|mille|milliers?|duizend|ribu|nghìn|ngàn|mii|ezer)\b|ألف|آلاف|هزار|אלף|ह(?:ज़|ज़|ज)ार|พัน(?!ธ)|千(?![米克瓦伏卡赫帕焦])|천)
+| (?P<e2>hundred\b|百|백) | (?P<e0_3>bin\b) | (?P<e12_18>trill(?:ion(?:en|er)|ón|ones)\b|trylion{_END})
 | (?P<e4>万|萬|만|หมื่น) | (?P<e5>lakhs?\b|लाख|แสน) | (?P<e7>crores?\b|करोड़|करोड़) | (?P<e8>億|亿|억) | (?P<e11>खरब)
 | (?P<e12>billions?(?=\s+d(?:e\s|'))  # this one is French; most languages of Europe use the long scale
-    |(?:billionen|billioner|bill[oó]n|bilion|bili(?:ão|ões)|biljo|trill?[iíy]?[oóuê]n|trilh[ãõ]|трил+[иь]|трлн|τρισεκατομμ){_END}
-    |(?:trln|trn|tn)\b|تريليون|ترليون|تریلیون|טריליון|兆(?![瓦赫])|조)
-| (?P<e9_12>(?<=1\ )(?-i:Billion)\b|billions\b|bln\b)  # "1 Billion" may be German, "bln" is English and Polish
-| (?P<e9>(?:mill?[ijy]?ard|milyar|miliar|billion|bilh[ãõ]|bilyon|млрд|милл?[иь]?[яй]?ард|мільярд|δισεκατομμ){_END}
-    |(?:mlrd|mrd|mld|mia|bn|tỷ|tỉ|δισ)\b|mds?(?=\s?[€$]|\s[ed][e'])|مليار|میلیارد|מיליארד|अरब|बिलियन)
-| (?P<e6>(?:mill?[ijy]?o+e?[nó]|millió|milioan|milh[ãõ]|млн|миллион|милион|мільйон|εκατομμ){_END}
-    |(?:mln|mio|mn|juta|jt|triệu|εκατ)\b|مليون|ملايين|میلیون|מיליון|मिलियन|ล้าน)
+    |(?:billione[nr]|bill[oó]n|bilion|bili(?:ão|ões)|biljo|trill?[iíy]?[oóuê]n|trilh[ãõ]|трил+[иь]|трлн|τρισεκατομμ){_END}
+    |(?:trln|trn|tn)\b|تريليون|ترليون|تریلیون|טריליון|兆(?![瓦赫帕字比宽])|(?<!제\d)(?<!제\d\d)조(?![각건항]))
+| (?P<e9_12>(?<=1\ )(?-i:Billion)\b|billions\b) | (?P<e0_9_12>bln\b) | (?P<e0_6>mn\b)  # German? months? minutes?
+| (?P<e9>(?:mill?[ijy]?[aá]rd|milyar|miliar|billion|bilh[ãõ]|bilyon|млрд|милл?[иь]?[яй]?ард|мільярд|δισεκατομμ){_END}
+    |(?:mlrd|mrd|mld|bn|tỷ|tỉ|δισ)\b|(?<!\d{{4}}\ )(?:(?-i:Mia\b)|mia(?=\.))  # not "nel 2024 mia madre"
+    |mds?(?=\s?[€$]|\s[ed][e'])|مليار|میلیارد|מיליארד|अरब|बिलियन)
+| (?P<e6>(?:mill?[ijy]?[oó]+e?[nó]|millió|milioan|milh[ãõ]|млн|миллион|милион|мільйон|εκατομμ){_END}
+    |(?:mln|juta|jt|triệu|εκατ)\b|(?<!\d{{4}}\ )(?:(?-i:Mio\b)|mio(?=\.))|مليون|ملايين|میلیون|מיליון|मिलियन|ล้าน)
 )"""
 _LETTER = r"(\s?)(k|mi?|bi?|t|tri)\b(?=\s?([€$£]?))"
 _LETTERS = {"k": 3, "m": 6, "mi": 6, "b": 9, "bi": 9, "t": 12, "tri": 12}  # beside a sign of money: $5m
@@ -245,22 +237,25 @@ _MONEY = rf"""(?:
   (?P<USD>US\ ?\$|(?:US|U\.S\.)\ dollar{_END}|дол+ар{_END}\ США|美元|米ドル|미국\ ?달러)
 | (?P<BRL>R\$|reais\b) | (?P<CAD>CA?\$) | (?P<AUD>AU?\$) | (?P<NZD>NZ\$) | (?P<HKD>HK\$|港元)
 | (?P<USD_CAD_AUD_NZD_HKD_SGD_TWD>\$|(?:dollar|d[oó]lar|дол+ар|δολάρι){_END}|ドル|달러|دولار|דולר|डॉलर|ดอลลาร์)
-| (?P<EUR>€|(?:euro|eura|avro|евро|євро|ευρώ)\w?\w?\b|欧元|歐元|ユーロ|유로|يورو|אירו|यूरो|ยูโร)
+| (?P<EUR>€|(?:euro[san]?|eura|avro|евро|євро|ευρώ)\b|欧元|歐元|ユーロ|유로|يورو|אירו|यूरो|ยูโร)
 | (?P<GBP_EGP_pound>£|(?:pound|pfund|фунт){_END}|英镑|英鎊|ポンド|파운드|جنيه)
 | (?P<RUB_BYN>₽|(?:rubl|rubel|roubl|рубл|руб\b){_END}|卢布|盧布|ルーブル|루블|روبل|रूबल)
-| (?P<JPY_CNY>¥) | (?P<JPY>円|日元|엔|(?:yen|иен|йен|єн)\w?\w?\b) | (?P<KRW>₩|韩元|원|ウォン|(?:won|вон)\b)
-| (?P<CNY_TWD_HKD>元|(?:yuan|юан){_END}|人民币|人民幣|위안)
-| (?P<NOK_SEK_DKK_ISK_CZK>(?:kron[aeo]|крон|korun){_END}|(?:kr|kč)\b|克朗|クローネ|크로네)
-| (?P<CHF_XAF_XOF>(?:fran[ck]|франк)\w?\w?\w?\b|法郎|フラン) | (?P<UAH>₴|(?:hryv|гривн|гривен|грн|hrywi){_END})
-| (?P<PLN>(?:zł|злот|zloty){_END}) | (?P<KZT>₸|(?:tenge|тенге)\b) | (?P<TRY>₺|(?:lira|лир)\w?\w?\b)
-| (?P<INR_PKR_LKR_NPR>₹|rs\b|(?:rupee|rupie|рупи){_END}|卢比|ルピー|रुपये) | (?P<IDR>rp\b|rupiah\b)
+| (?P<JPY_CNY>¥) | (?P<JPY>円|日元|엔|(?:yens?|[ий]ен[аыу]?|єн[аиу]?)\b) | (?P<KRW>₩|韩元|원|ウォン|(?:(?-i:won)|вон)\b)
+| (?P<CNY_TWD_HKD>元(?!旦)|(?:yuan|юан){_END}|人民币|人民幣|위안)
+| (?P<NOK_SEK_DKK_ISK_CZK>(?:kron(?:[ae]n?|[eou]r)|крон(?:[аыу]|а[мх]и?)?|korun[ay]?|kr|kč)\b|克朗|クローネ|크로네)
+| (?P<CHF_XAF_XOF>(?:francs?|franc[oh][si]|frank(?:en|i|ów)?|франк(?:а|ов|и)?)\b|法郎|フラン) | (?P<KZT>₸|тенге\b)
+| (?P<PLN>(?:zł(?:ot{_END})?|злот{_END}|zloty)\b) | (?P<TRY>₺|(?:lira(?:s|sı)?|лир[аыу]?)\b)
+| (?P<UAH>₴|(?:hryv|гривн|гривен|грн|hrywi){_END}) | (?P<IDR>rp\b|rupiah\b)
+| (?P<INR_PKR_LKR_NPR>₹|rs\b|(?:rupee|rupie|рупи){_END}|卢比|ルピー|रुपये)
 | (?P<code>(?-i:USD|EUR|GBP|CHF|RUB|JPY|CNY|KRW|INR|CAD|AUD|NZD|HKD|SGD|BRL|NOK|SEK|DKK|PLN|CZK|UAH|KZT|TRY)(?![a-z]))
 )"""
 _MINUS = r"(?<![\w)%°])-(?!\s)|\b(?:minus|минус|мінус|moins|menos|meno|eksi)\s|零下|マイナス|영하\s?"
 _BEFORE = rf"""
   (?:{_MINUS})?
-  (?:(?:\b(?=\w)|(?=\W))(?:{_MONEY}\.?\s?|(?P<percent>%|yüzde\s|百分之))-?)?\Z
+  (?:(?:(?=\W|\b(?:(?-i:(?:[A-Z]{{1,2}}|US\ )\$|[A-Z]{{3}}(?![a-z]))|(?:kr|rs|rp)\b)){_MONEY}\.?\s?
+    |(?P<percent>%|\byüzde\s|百分之))(?:(?<![^\W\d_])-)?)?\Z
 """
+_GOES_ON = r"[^\W\d_]|[²³/·⋅*]|(?<!\w\w)'"  # kg/m²; l'azienda
 _GAP = r"(?:(?<![\d.])\.)?\s?-?(?:(?:of|de|di)\s|d')?"
 _FIGURE = r"\d{1,3}(?:[ ']\d{3})+(?!\d)(?:[.,]\d+)?|\d+(?:[.,]\d+){0,6}"
 _GROUPED = r"[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d?(?:,\d\d)+,\d{3}"  # the latter is Indian
@@ -276,12 +271,19 @@ def _numbers(plain: str) -> list[Number]:
         figures, end = _figures(match)
         shifts, end = _scale(plain, end, bool(given))
         units, unit_end = _unit(plain, end)
+        is_year = _compiled(r"(?:1\d|2[01])\d\d").fullmatch(plain, match.start(), end)
+        if is_year and "year" not in units and _compiled(_WORD_LIKE).fullmatch(plain[end:unit_end].strip()):
+            units, unit_end = frozenset(), end
         if given:  # before the figure; after it stands the same, or none
             units, unit_end = (units & given, unit_end) if units & given else (given, end)
         sign = -1 if lead.endswith("-") or _compiled(_MINUS).match(lead) else 1
         values = frozenset(_EXACT.multiply(sign, n.scaleb(shift, _EXACT)) for n in figures for shift in shifts)
         gap, start = plain[at : match.start()], match.start() - len(lead)
         is_joined = not gap or (gap == " " and (shifts != {0} or plain[at - 1] > "\u2e80"))
+        if found and not power and gap in ("-", " - ") and not (low := found[-1]).days:  # 5-7 млн, $5-7 million
+            scaled = frozenset(n.scaleb(shift, _EXACT) for n in low.values for shift in shifts)
+            found[-1] = replace(low, values=low.values | scaled, units=low.units or units)
+            units = units or low.units
         if power and is_joined and not found[-1].units and max(values) < 10**power:  # 2 млн 300 тыс., 3万5000
             start, more = found[-1].start, found.pop().values
             values = frozenset(_EXACT.add(a, b) for a in more for b in values)
@@ -307,8 +309,7 @@ def _scale(plain: str, at: int, is_money: bool) -> tuple[set[int], int]:
     """Read the scale after a figure, such as "mil millones": the powers of ten it may be, and where it ends."""
     letter = _compiled(_LETTER).match(plain, at)
     if letter and (is_money or letter[3] or (not letter[1] and letter[2] in ("k", "K", "M", "B"))):
-        power = _LETTERS[letter[2].lower()]
-        return {power} if is_money or letter[3] else {0, power}, letter.end()
+        return {_LETTERS[letter[2].lower()], *(() if is_money or letter[3] else (0,))}, letter.end()
     shifts = {0}
     for _ in range(3):
         if match := _compiled(_SCALES).match(plain, at):
@@ -323,13 +324,11 @@ def _unit(plain: str, at: int) -> tuple[frozenset[str], int]:
     start = gap.end() if gap else at
     if money := _compiled(_MONEY).match(plain, start):
         return _units_of(money), money.end()
-    script = _script(plain[start : start + 1])
-    known = _names(script).units
-    for end in range(min(start + _LONGEST_UNIT, len(plain)), start, -1):
-        is_cut = (
-            script not in _UNSPACED and plain[end - 1].isalpha() and _compiled(r"[^\W\d_]|[²³/·⋅*]").match(plain, end)
-        )
-        if not is_cut and (units := known.get(plain[start:end].lower())):
+    known = _names(script := _script(plain[start : start + 1])).units
+    for end in range(min(start + 32, len(plain)), start, -1):
+        name = plain[start:end]
+        is_cut = script not in _UNSPACED and name[-1].isalpha() and _compiled(_GOES_ON).match(plain, end)
+        if not is_cut and (units := known.get(name if name in ("G", "M", "T") else name.lower())):
             return frozenset(units), end
     return frozenset(), at
 

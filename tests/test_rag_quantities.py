@@ -8,7 +8,7 @@ from conftest import SUBPROCESS
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rag.quantities import Date, Number, compatible, dates, missing, month, quantities
+from rag.quantities import Date, Number, compatible, missing, month, quantities
 from rag.reader.agreement import agree
 
 # Texts as they are written: digits, marks, scales, units and months in every order, among letters of all scripts.
@@ -18,6 +18,10 @@ PIECES = st.sampled_from([
     "млн", "bn", "Billion", "mil", "millones", "万", "億", "الف", "ล้าน",
 ])  # fmt: skip
 TEXTS = st.one_of(st.text(max_size=60), st.lists(st.one_of(PIECES, st.just(" ")), max_size=12).map("".join))
+
+
+def dates(text: str) -> tuple[Date, ...]:
+    return tuple(quantity for quantity in quantities(text) if isinstance(quantity, Date))
 
 
 def _number(text: str) -> Number:
@@ -87,6 +91,13 @@ def _values(text: str) -> set[Decimal]:
         ("1億2000万", "1.2e8"),
         ("3万5000", "35000"),
         ("3만 5000", "35000"),
+        ("1 millón", "1e6"),
+        ("1 milión", "1e6"),
+        ("1 milliárd", "1e9"),
+        ("12 tys.", "12000"),
+        ("12 tysięcy", "12000"),
+        ("5 Mio.", "5e6"),
+        ("5조", "5e12"),
     ],
 )
 def test_a_number_is_worth_the_same_in_any_writing(text: str, value: str) -> None:
@@ -106,6 +117,10 @@ def test_a_number_is_worth_the_same_in_any_writing(text: str, value: str) -> Non
         ("5 bin", {"5", "5000"}),
         ("5M", {"5", "5e6"}),
         ("1.500", {"1500"}),
+        ("20 mn", {"20", "2e7"}),
+        ("6 bln", {"6", "6e9", "6e12"}),
+        ("5 Trillionen", {"5e12", "5e18"}),
+        ("5 trillones", {"5e12", "5e18"}),
         ("48,000", {"48000"}),
     ],
 )
@@ -121,6 +136,24 @@ def test_billions_before_de_are_french() -> None:
 def test_a_word_that_begins_like_a_scale_is_none(text: str) -> None:
     (found,) = quantities(text)
     assert isinstance(found, Number) and set(found.values) == {Decimal(5)} and not found.units and found.end == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["12 tyska turister", "220千伏", "500千卡", "100兆宽带", "8조각", "제5조", "12 พันธุ์", "Nel 2024 mio padre"]
+)
+def test_a_longer_word_or_another_hides_no_scale(text: str) -> None:
+    (found,) = quantities(text)
+    assert isinstance(found, Number) and text[found.start : found.end] == re.findall(r"\d+", text)[0]
+    assert found.values == {Decimal(text[found.start : found.end])} and not found.units
+
+
+def test_a_range_has_the_scale_and_the_unit_of_its_end() -> None:
+    for text in ("$5-7 million", "5–7 млн долларов", "5 – 7 млн $"):
+        low, high = quantities(text)
+        assert isinstance(low, Number) and isinstance(high, Number)
+        assert low.values == {Decimal(5), Decimal("5e6")} and high.values == {Decimal("7e6")}
+        assert "USD" in low.units & high.units
+    assert quantities("2023-24 млн")[0].days == {(2023, None, None)}
 
 
 def test_a_dash_between_numbers_or_after_a_word_is_no_minus() -> None:
@@ -155,6 +188,7 @@ def test_numbers_with_more_points_than_one_number_has_are_several() -> None:
         ("megawatt", ["150 MW", "150 МВт", "150 мегаватт", "150兆瓦"]),
         ("megawatt-hour", ["24 MWh", "24 МВт·ч"]),
         ("tonne", ["900 t", "900 т", "900吨", "900 tonnes", "900 Tonnen", "900 トン"]),
+        ("year", ["75周年", "75週年", "75주년"]),
         ("year", ["15 years", "15 лет", "15年", "15 Jahre", "15년"]),
         ("hectare", ["20 hectares", "20 га", "20 ha"]),
         ("celsius", ["14 °C", "14°C", "14 ℃", "14º", "14 градусов Цельсия", "14 degrees Celsius"]),
@@ -184,8 +218,23 @@ def test_an_unknown_unit_is_none_and_no_part_of_it_counts() -> None:
         assert isinstance(found, Number) and not found.units and found.end == 1
 
 
+@pytest.mark.parametrize("text", ["В Европе 12 %", "In Europe 12 %", "In France 12 %", "The party won 12 %"])
+def test_words_before_a_figure_are_no_money(text: str) -> None:
+    (found,) = quantities(text)
+    assert isinstance(found, Number) and found.units == {"percent"} and text[found.start : found.end] == "12 %"
+
+
+def test_words_that_begin_like_a_unit_are_none() -> None:
+    for text in ("12 Europeans", "12 Frankfurters", "12 yeni", "12 lirici", "12 Кронштадт", "12 an hour", "5G"):
+        (found,) = quantities(text)
+        assert isinstance(found, Number) and not found.units, text
+
+
 def test_years_stay_years_beside_words_that_are_also_units() -> None:
-    for text in ("Nel 2024 ha vinto", "в 2024 году", "за 2024 год", "2024年", "2024 г.", "In 2024"):
+    years = ("Nel 2024 ha vinto", "в 2024 году", "за 2024 год", "2024年", "2024 г.", "In 2024", "In 2024 Europe")
+    others = ("in 2024 won", "Евро-2024", "Nel 2024 l'azienda", "En 2024 mi empresa", "2024日本シリーズ", "2024元旦")
+    for text in (*years, *others):
+        assert compatible(quantities(text)[0], quantities("2024 год")[0]), text
         (found,) = quantities(text)
         assert found.days == {(2024, None, None)}, text
     assert quantities("2024 km")[0].days == quantities("48")[0].days == quantities("2024.5")[0].days == frozenset()
@@ -253,6 +302,11 @@ def test_a_day_is_the_same_in_any_writing(text: str) -> None:
         ("05/06/2024", {(2024, 5, 6), (2024, 6, 5)}),
         ("31.05.24", {(1924, 5, 31), (2024, 5, 31)}),
         ("5 ene 2024", {(2024, 1, 5)}),
+        ("05.2024", {(2024, 5, None)}),
+        ("14日", {(None, None, 14)}),
+        ("14일", {(None, None, 14)}),
+        ("31 พฤษภาคม 2567", {(2024, 5, 31)}),
+        ("31 พฤษภาคม พ.ศ. 2567", {(2024, 5, 31)}),
     ],
 )
 def test_what_a_date_leaves_open_stays_open(text: str, days: set[tuple[int | None, ...]]) -> None:
@@ -272,6 +326,12 @@ def test_both_days_of_a_span_are_found() -> None:
         "12 set out",
         "5 out of 7",
         "In May 5 million came",
+        "в мае 12 компаний",
+        "В июне 15 заводов закрылись",
+        "Im Mai 12 Firmen",
+        "At least 12 may have died",
+        "12 mau",
+        "14日間",
         "99.99.2024",
         "10.12.13.14",
         "12 Uhr",
@@ -368,6 +428,9 @@ SAME = [
     ("in July", "в июле"),
     ("в Ижевске", "in Izhevsk"),
     ("im Mai 2024", "in May 2024"),
+    ("в Твери с 2024 года", "in Tver since 2024"),
+    ("весной 2024 года", "in spring 2024"),
+    ("14日投产", "14 мая"),
     ("2024", "31 мая 2024"),
 ]
 DIFFERENT = [
@@ -382,6 +445,8 @@ DIFFERENT = [
     ("A$5", "US$5"),
     ("Erfurt, 2024", "Erfurt, 2025"),
     ("Erfurt", "2025"),
+    ("Erfurt, 2025", "Дрезден, 2025"),
+    ("в Твери с 2024 года", "in Linz since 2024"),
     ("Erfurt", "Dresden, 2025"),
     ("the track", "the 1500 m track"),
     ("im Juni", "im Juli"),

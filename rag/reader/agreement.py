@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from index.language import alphabet
-from rag.quantities import compatible, month, quantities
+from rag.quantities import Number, Quantity, compatible, month, quantities
 
 Word: TypeAlias = tuple[str, int | None, str]  # in Latin letters, the month that it names, and its own alphabet
 
@@ -31,10 +31,23 @@ def agree(a: str, b: str) -> bool:
         return False
     rest_a, rest_b = _without_quantities(a), _without_quantities(b)
     words_a, words_b = _words(rest_a), _words(rest_b)
-    if is_shared and (not words_a or not words_b or alphabet(rest_a) != alphabet(rest_b)):
+    is_named = (
+        _has_name(rest_a)
+        and _has_name(rest_b)
+        and not any(compatible(x, y) and not _is_year(x) and not _is_year(y) for x in stated_a for y in stated_b)
+    )  # Erfurt and Дрезден may share a year, yet hardly 8.3 billion
+    if is_shared and (not words_a or not words_b or (alphabet(rest_a) != alphabet(rest_b) and not is_named)):
         return True
     words_a, words_b = words_a or _words(rest_a, shortest=1), words_b or _words(rest_b, shortest=1)
     return bool(words_a and words_b) and (_within(words_a, words_b) or _within(words_b, words_a))
+
+
+def _is_year(quantity: Quantity) -> bool:
+    return isinstance(quantity, Number) and bool(quantity.days)
+
+
+def _has_name(text: str) -> bool:
+    return any(word != word.lower() or word == word.upper() for word in _LATIN_WORD.findall(text))
 
 
 def _without_quantities(text: str) -> str:
