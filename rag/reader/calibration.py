@@ -1,7 +1,7 @@
 """From the reader's logits to one order of passages and one probability; fitted by ``eval/fit_reader.py``.
 
-Fitted on question-answer pairs that no reported figure uses. The reader's second training held them back; its first held
-back by question rather than by article, and may have met some of their articles in translation.
+Fitted on question-answer pairs that no reported figure uses. The reader's second training held them back; its first
+held back by question rather than by article, and may have met some of their articles in translation.
 """
 
 import math
