@@ -351,7 +351,7 @@ def _ask_withheld(one: Searched, depth: int, memory: Memory) -> Iterator[Answere
 def _draw(asked: dict[str, list[Answered]], path: Path) -> None:
     together = [answered for some in asked.values() for answered in some]
     curves = {"all": together, **asked}
-    least = Settings().min_confidence
+    least = Settings().sure_confidence
     (default,) = operating_points(*_columns(together), (least,))
     mark = (default.coverage, 1 - default.precision, f"from {least} on")
     path.write_text(risk_coverage_svg({name: _columns(some) for name, some in curves.items()}, [mark]), "utf-8")

@@ -15,7 +15,7 @@ from rag.reader.multilingual_reader import MultilingualReader
 from rag.reader.pair_reader import open_pair_reader
 from rag.retrieve import HybridRetriever
 from rag.settings import Settings, load_settings
-from rag.types import Answer, Citation, Draft, Hit, Question, Reader, Reranker
+from rag.types import Answer, AnswerStatus, Citation, Draft, Hit, Question, Reader, Reranker
 
 LONGEST_QUESTION = 2000  # characters
 
@@ -84,7 +84,7 @@ class Assistant:
         return Answer(
             question=asked.text,
             text="\n".join(draft.sentences) if answered else no_answer(asked.language),
-            status="answered" if answered else "abstained",
+            status=self._status(draft.confidence) if answered else "abstained",
             confidence=draft.confidence,
             citations=citations if answered else (),
             hits=tuple(hits),
@@ -92,6 +92,9 @@ class Assistant:
             as_of=max((c.published for c in citations if c.published), default=None) if answered else None,
             timings={stage: round(ms, 1) for stage, ms in timings.items()},
         )
+
+    def _status(self, confidence: float) -> AnswerStatus:
+        return "answered" if confidence >= self._settings.sure_confidence else "partial"
 
     def retrieve(self, question: str, k: int = 10, where: Where = EVERYTHING) -> list[Hit]:
         """Find up to ``k`` passages that bear on a question, best first: those that answer it, then those about it.

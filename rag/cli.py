@@ -439,8 +439,10 @@ def _hit_record(hit: "Hit") -> dict[str, Any]:
 
 def _print_answer(answer: "Answer") -> None:
     """Print the short answer, then the sentences quoted, then where they are from."""
-    from rag.messages import quoted_in
+    from rag.messages import quoted_in, unsure
 
+    if answer.status == "partial":
+        print(unsure(answer.language))
     print("\n".join(textwrap.fill(line, _WIDTH) for line in answer.text.splitlines()) + "\n")
     for citation in answer.citations:
         quote = f"[{citation.marker}] “{' '.join(citation.quote.split())}”"

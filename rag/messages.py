@@ -23,6 +23,29 @@ def no_answer(language: str) -> str:
     return _NO_ANSWER.get(language, _NO_ANSWER["en"])
 
 
+_UNSURE = {
+    "en": "Not sure, but this comes closest:",
+    "ru": "Не уверен, но ближе всего вот что:",
+    "uk": "Не певен, але найближче ось що:",
+    "de": "Nicht sicher, aber am nächsten kommt dies:",
+    "es": "No es seguro, pero esto es lo más cercano:",
+    "fr": "Ce n’est pas sûr, mais voici ce qui s’en approche le plus :",
+    "it": "Non è sicuro, ma questo è ciò che si avvicina di più:",
+    "pt": "Não é certo, mas isto é o que mais se aproxima:",
+    "pl": "Bez pewności, ale najbliższe jest to:",
+    "tr": "Kesin değil, ama en yakını bu:",
+    "zh": "不能确定，但最接近的是：",
+    "ja": "確かではありませんが、最も近いのはこちらです。",
+    "ko": "확실하지는 않지만 가장 가까운 것은 다음과 같습니다.",
+    "ar": "ليس مؤكدًا، لكن هذا هو الأقرب:",
+}
+
+
+def unsure(language: str) -> str:
+    """Say that what follows may not be the answer."""
+    return _UNSURE.get(language, _UNSURE["en"])
+
+
 _QUOTED_IN = {
     "en": "quoted in",
     "ru": "язык цитаты",

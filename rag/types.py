@@ -98,7 +98,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer with all that it stands on."""
+    """An answer with all that it stands on; its status is ``partial`` where it is not sure to be the right one."""
 
     question: str
     text: str

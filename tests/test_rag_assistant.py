@@ -39,9 +39,7 @@ NOT_YET = pytest.mark.xfail(strict=True, reason="the right article is found, the
         ),
         ("How many street lights will Cork replace?", "cork-smart-lighting.html", "11,500"),
         ("Сколько стоит теплосеть Lower Don в Шеффилде?", "sheffield-heat", "57.5 million"),
-        pytest.param(
-            "When does Erfurt's parcel tram trial begin?", "erfurt-stadtbahn.html", "September 2025", marks=NOT_YET
-        ),
+        ("When does Erfurt's parcel tram trial begin?", "erfurt-stadtbahn.html", "September 2025"),
         pytest.param(
             "阿伯丁医院统一电子病历的推广花了多少钱？", "aberdeen-health-records.txt", "31 million", marks=NOT_YET
         ),
@@ -61,7 +59,7 @@ def test_an_answer_quotes_the_right_article_in_its_own_words(
     assistant: Assistant, question: str, article: str, held: str
 ) -> None:
     answer = assistant.ask(question)
-    assert answer.status == "answered" and article in answer.citations[0].uri, answer
+    assert answer.status != "abstained" and article in answer.citations[0].uri, answer
     assert held in answer.citations[0].quote and answer.text.startswith(answer.citations[0].answer), answer.text
 
 
@@ -123,7 +121,13 @@ def test_a_question_without_words_is_refused(assistant: Assistant, question: str
 )
 def test_odd_questions_are_answered_or_refused_but_never_fail(assistant: Assistant, question: str) -> None:
     answer = assistant.ask(question)
-    assert answer.status in ("answered", "abstained") and len(answer.question) <= LONGEST_QUESTION
+    assert answer.status in ("answered", "partial", "abstained") and len(answer.question) <= LONGEST_QUESTION
+
+
+def test_an_answer_that_may_be_wrong_is_called_so(assistant: Assistant, sample_index_folder: Path) -> None:
+    question = "How many street lights will Cork replace?"
+    doubtful = Assistant.open(sample_index_folder, Settings(sure_confidence=1.0)).ask(question)
+    assert doubtful.status == "partial" and doubtful.citations and doubtful.text == assistant.ask(question).text
 
 
 def test_k_has_to_be_positive(assistant: Assistant) -> None:
@@ -162,7 +166,7 @@ def test_what_is_found_is_reranked_then_read(sample_index_folder: Path, embedder
     assistant = _assistant(sample_index_folder, embedder, pairs, Settings())
     question = "How many street lights will Cork replace?"
     answer = assistant.ask(question)
-    assert answer.status == "answered" and answer.text.startswith("11,500") and answer.confidence > 0.99
+    assert answer.status == "answered" and answer.text.startswith("11,500") and answer.confidence > 0.8
     assert "cork-smart-lighting" in answer.citations[0].uri and "11,500" in answer.hits[0].text
     assert [hit.rank for hit in answer.hits] == list(range(1, len(answer.hits) + 1))
     assert answer.as_of == answer.citations[0].published

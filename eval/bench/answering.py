@@ -55,7 +55,7 @@ def _measure_cold(articles: Path, questions: list[str], folder: Path) -> float:
     progress = tqdm(questions, desc="cold", leave=False)
     runs = [_rag("ask", question, "--index", str(folder), "--json") for question in progress]
     seconds, megabytes, outputs = zip(*runs, strict=True)
-    answered = sum(json.loads(output)["status"] == "answered" for output in outputs)
+    answered = sum(json.loads(output)["status"] != "abstained" for output in outputs)
     median, highest, peak = percentile(seconds, 50), max(seconds), max(megabytes)
     own = _megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     print(f"rag ask, cold, shell to answer: {len(runs)} runs, {answered} answered")

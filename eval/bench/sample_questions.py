@@ -51,18 +51,20 @@ def main() -> None:
                 _print_failure(gold, answer)
     counts = by_kind["all"]
     answerable, refusable = counts["answerable"], counts["refusable"]
-    print(f"questions                        {len(questions)}, of which {refusable} have no answer in the articles")
+    print(f"questions                            {len(questions)}, of which {refusable} have no answer in the articles")
     for name, part, whole in (
         ("gold article found first", "first", answerable),
         ("gold article among five", "five", answerable),
         ("answered, of the answerable", "answered", answerable),
         ("first quote right, if answered", "led", counts["answered"]),
+        ("... called sure, of the answerable", "sure", answerable),
+        ("first quote right, if sure", "sure and right", counts["sure"]),
         ("some quote right, if answered", "quoted", counts["answered"]),
         ("first short answer right", "short", counts["answered"]),
         ("refused, of the unanswerable", "refused", refusable),
         ("right in all", "right", len(questions)),
     ):
-        print(f"{name:<32} {counts[part]}/{whole} = {counts[part] / max(1, whole):.3f}")
+        print(f"{name:<36} {counts[part]}/{whole} = {counts[part] / max(1, whole):.3f}")
     for kind, own in sorted(by_kind.items()):
         print(f"  {kind:<28} right {own['right']}/{own['answerable'] + own['refusable']}")
 
@@ -78,7 +80,9 @@ def _outcome(gold: GoldQuestion, answer: Answer, names: dict[str, str]) -> dict[
         "answerable": 1,
         "first": any(found[:1]),
         "five": any(found[:5]),
-        "answered": answer.status == "answered",
+        "answered": answer.status != "abstained",
+        "sure": answer.status == "answered",
+        "sure and right": answer.status == "answered" and any(right[:1]),
         "led": any(right[:1]),
         "quoted": any(right),
         "short": any(right[:1]) and _is_short_answer(gold, answer.citations[0].answer),
