@@ -452,7 +452,7 @@ def _print_answer(answer: "Answer") -> None:
         print(f"      {citation.title}{foreign}")
         print(f"      {_origin(citation.published, citation.uri)}, characters {citation.start}-{citation.end}\n")
     if answer.citations:
-        print(f"Confidence {answer.confidence:.0%}; quoted word for word.")
+        print(f"Confidence {int(100 * answer.confidence)}%; quoted word for word.")
     elif answer.hits:
         print("Closest, but not an answer:")
         nearest = {hit.article.id: hit.article for hit in answer.hits}
