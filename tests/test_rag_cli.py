@@ -71,6 +71,12 @@ def test_a_readable_answer_names_its_sources(sample_index_folder: Path) -> None:
     assert "Die Artikel beantworten diese Frage nicht." in refused.stdout and "Closest" in refused.stdout
 
 
+def test_an_answer_that_may_be_wrong_says_so_first(sample_index_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAG_SURE_CONFIDENCE", "1")
+    shown = _rag("ask", "How many street lights will Cork replace?", "--index", sample_index_folder).stdout
+    assert shown.startswith("Not sure, but this comes closest:\n11,500 [1]\n")
+
+
 Script = Callable[[dict[str, float]], None]
 
 
@@ -96,7 +102,7 @@ def test_the_short_answer_comes_first_then_the_sentence_then_its_source_and_date
     assert lines[2].startswith("  [1] “") and "11,500" in " ".join(lines[2:6])
     shown = "\n".join(lines)
     assert "(язык цитаты: английский)" in shown and "cork-smart-lighting.html, characters " in shown
-    assert lines[-1] == "Confidence 100%; quoted word for word."
+    assert lines[-1] == "Confidence 99%; quoted word for word."
 
 
 def test_a_quote_in_the_questions_own_language_has_no_note_of_it(
