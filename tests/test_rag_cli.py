@@ -71,9 +71,10 @@ def test_a_readable_answer_names_its_sources(sample_index_folder: Path) -> None:
     assert "Die Artikel beantworten diese Frage nicht." in refused.stdout and "Closest" in refused.stdout
 
 
-def test_an_answer_that_may_be_wrong_says_so_first(sample_index_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAG_SURE_CONFIDENCE", "1")
-    shown = _rag("ask", "How many street lights will Cork replace?", "--index", sample_index_folder).stdout
+def test_an_answer_that_may_be_wrong_says_so_first(sample_index_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "rag.toml").write_text("sure_confidence = 1.0\n")
+    question = "How many street lights will Cork replace?"
+    shown = _rag("ask", question, "--index", sample_index_folder, cwd=tmp_path).stdout
     assert shown.startswith("Not sure, but this comes closest:\n11,500 [1]\n")
 
 
