@@ -20,7 +20,7 @@ _NO_ANSWER = {
 
 def no_answer(language: str) -> str:
     """Say that the articles do not hold an answer."""
-    return _NO_ANSWER.get(language, _NO_ANSWER["en"])
+    return _said(_NO_ANSWER, language)
 
 
 _UNSURE = {
@@ -43,7 +43,11 @@ _UNSURE = {
 
 def unsure(language: str) -> str:
     """Say that what follows may not be the answer."""
-    return _UNSURE.get(language, _UNSURE["en"])
+    return _said(_UNSURE, language)
+
+
+def _said(texts: dict[str, str], language: str) -> str:
+    return texts.get(language, texts["en"])
 
 
 _QUOTED_IN = {
