@@ -4,6 +4,7 @@
     ├── BadRequest           a question, filter or setting that cannot be served
     ├── NotAnArticle         one input that is not indexed, with the reason
     ├── ModelUnavailable     the embedding model's weights cannot be had
+    ├── ChatModelFailed      the LLM cannot be reached, refused, or broke off
     └── IndexProblem
         ├── IndexMissing     no index in that folder
         ├── IndexBroken      the folder holds something that is not a whole index
@@ -28,6 +29,10 @@ class NotAnArticle(RagError):
 
 class ModelUnavailable(RagError):
     """The embedding model's weights cannot be had."""
+
+
+class ChatModelFailed(RagError):
+    """The LLM cannot be reached, refused, or broke off; the text never holds a key."""
 
 
 class IndexProblem(RagError):

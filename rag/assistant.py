@@ -83,6 +83,7 @@ class Assistant:
         }
         return Answer(
             question=asked.text,
+            standalone=asked.text,
             text="\n".join(draft.sentences) if answered else no_answer(asked.language),
             status=self._status(draft.confidence) if answered else "abstained",
             confidence=draft.confidence,

@@ -9,6 +9,7 @@ from typing import Any
 from index.errors import BadRequest
 
 _FILE = "rag.toml"
+_TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,15 @@ class Settings:
         min_confidence: below this probability (0..1) that the quotes hold the answer, the assistant abstains.
         sure_confidence: below this one, what it answers is called unsure (``partial``); by the fit in
             ``eval/fit_reader.py`` nine in ten answers from .8 on are right.
+        llm: the chat model that writes answers, ``provider:model``; empty for none: the reader quotes.
+        base_url: address of an OpenAI-compatible server, such as ``http://127.0.0.1:8080/v1``; empty for the provider's.
+        llm_key_file: a file that holds the API key and nothing else; empty to take it from the provider's own variable
+            in the environment, such as ``OPENAI_API_KEY``.
+        llm_timeout: seconds without a sign of life after which the chat model is given up, 1..3600.
+        llm_retries: how often a request is made again after an overload or a broken connection, 0..10.
+        llm_context: how many tokens the chat model takes, question, passages and answer together, 512..10 million.
+        llm_answer: how many of them its answer may have, 16..100,000.
+        show_unsupported: whether sentences of a chat model that fail their check are kept, apart from the answer.
     """
 
     index: Path = Path("rag-index")
@@ -31,6 +41,14 @@ class Settings:
     per_article: int = 3
     min_confidence: float = 0.5
     sure_confidence: float = 0.8
+    llm: str = ""
+    base_url: str = ""
+    llm_key_file: str = ""
+    llm_timeout: float = 60.0
+    llm_retries: int = 2
+    llm_context: int = 8192
+    llm_answer: int = 512
+    show_unsupported: bool = True
 
     def __post_init__(self) -> None:
         """Check ranges.
@@ -38,7 +56,16 @@ class Settings:
         Raises:
             BadRequest: a value is out of its range.
         """
-        ranges = {"passages": (1, 100), "per_article": (1, 100), "min_confidence": (0, 1), "sure_confidence": (0, 1)}
+        ranges = {
+            "passages": (1, 100),
+            "per_article": (1, 100),
+            "min_confidence": (0, 1),
+            "sure_confidence": (0, 1),
+            "llm_timeout": (1, 3600),
+            "llm_retries": (0, 10),
+            "llm_context": (512, 10_000_000),
+            "llm_answer": (16, 100_000),
+        }
         for name, (low, high) in ranges.items():
             if not low <= getattr(self, name) <= high:
                 raise BadRequest(f"setting {name} is {getattr(self, name)}; it has to be between {low} and {high}")
@@ -74,9 +101,9 @@ def _with_values(settings: Settings, values: dict[str, Any], where: str) -> Sett
         kind = type(getattr(settings, name))
         kind = Path if issubclass(kind, Path) else kind
         try:
-            if isinstance(value, bool | list | dict):
+            if isinstance(value, list | dict) or (isinstance(value, bool) and kind is not bool):
                 raise ValueError
-            converted[name] = kind(value)
-        except (TypeError, ValueError) as error:
+            converted[name] = _TRUTH[str(value).lower()] if kind is bool else kind(value)
+        except (TypeError, ValueError, KeyError) as error:
             raise BadRequest(f"setting {name} in {where} is {value!r}, which is not of type {kind.__name__}") from error
     return replace(settings, **converted)

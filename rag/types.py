@@ -1,7 +1,8 @@
 """What flows through the read path."""
 
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,8 @@ from index.types import Article, Passage
 
 Floats = npt.NDArray[np.float32]
 AnswerStatus = Literal["answered", "partial", "abstained"]
+Verdict = Literal["supported", "no source", "other number", "other name", "negation", "other meaning"]
+Stage = Literal["rewriting", "searching", "reading", "writing"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,10 +100,56 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer with all that it stands on; its status is ``partial`` where it is not sure to be the right one."""
+class Claim:
+    """One sentence that a chat model wrote, without markers, and which of the passages (from 1) it says it is from."""
+
+    text: str
+    language: str
+    passages: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence of an answer after its check: what supports it, or why nothing does.
+
+    ``detail`` names what was not found, such as a number, in the sentence's own words; a sentence that is not
+    supported has no citations.
+    """
+
+    text: str
+    citations: tuple[Citation, ...]
+    verdict: Verdict
+    detail: str = ""
+
+    @property
+    def is_supported(self) -> bool:
+        """Whether its citations support it."""
+        return self.verdict == "supported"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One question of a conversation, as it stands alone, with what was answered.
+
+    ``sources`` are the titles of the articles cited, in the order of their markers.
+    """
 
     question: str
+    answer: str = ""
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer with all that it stands on; its status is ``partial`` where it is not sure to be the right one.
+
+    ``sentences`` are the supported ones, which ``text`` is made of; ``unsupported`` are those of a chat model that
+    failed their check, kept apart. ``notes`` say, in the question's language, what there is to know beside: that the
+    chat model did not answer and the reader did, or that a newer article gives another figure.
+    """
+
+    question: str  # as it was asked
+    standalone: str  # as it was searched for: a follow-up completed from the conversation
     text: str
     status: AnswerStatus
     confidence: float  # 0..1: how likely the citations hold the answer
@@ -108,7 +157,62 @@ class Answer:
     hits: tuple[Hit, ...]
     language: str  # of the question
     as_of: str | None  # the latest publication date among the cited articles
+    sentences: tuple[Sentence, ...] = ()
+    unsupported: tuple[Sentence, ...] = ()
+    notes: tuple[str, ...] = ()
+    answerer: str = "reader"  # or the chat model that wrote it, "provider:model"
     timings: dict[str, float] = field(default_factory=dict)  # milliseconds by stage
+
+    @property
+    def turn(self) -> Turn:
+        """What a follow-up has to know of this answer."""
+        return Turn(self.standalone, self.text, tuple(citation.title for citation in self.citations))
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Work has begun: ``searching`` among so many passages, ``reading`` so many of them, ``writing`` from so many."""
+
+    stage: Stage
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """The question as it will be searched for; the same as asked where it stood alone."""
+
+    standalone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """The passages found, in the order in which they are likely to answer."""
+
+    hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Checking:
+    """A sentence that is about to be checked, not to be shown as supported yet."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A sentence after its check: supported or not."""
+
+    sentence: Sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The end: the whole answer."""
+
+    answer: Answer
+
+
+Event: TypeAlias = Progress | Rewritten | Retrieved | Checking | Checked | Done
 
 
 class Retriever(Protocol):
@@ -130,3 +234,24 @@ class Reader(Protocol):
 
     def read(self, question: Question, hits: list[Hit]) -> Draft:
         """Quote what answers the question, or give a draft without citations."""
+
+
+class ChatModel(Protocol):
+    """Writes text. Failures of whatever kind are a `ChatModelFailed` whose text has no secrets."""
+
+    @property
+    def name(self) -> str:
+        """How the user called it: ``provider:model``."""
+
+    @property
+    def prompt_tokens(self) -> int:
+        """How many tokens a prompt may have, what is left for the answer taken off."""
+
+    def count_tokens(self, text: str) -> int:
+        """Count the tokens of a text, or estimate them from above."""
+
+    def stream(self, rules: str, request: str) -> Iterator[str]:
+        """Give the answer to ``request`` under ``rules`` (the system's message) piece by piece."""
+
+    def astream(self, rules: str, request: str) -> AsyncIterator[str]:
+        """The same without blocking; cancelling the task ends the request."""
