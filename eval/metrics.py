@@ -12,6 +12,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -142,3 +143,16 @@ def mean_of(values: Sequence[float]) -> Statistic:
     """Give the mean of one value a case as a statistic for `estimate`."""
     array = np.asarray(values, np.float64)
     return lambda rows: float(array[rows].mean())
+
+
+def share(count: int, total: int) -> Estimate:
+    """Give the share of independent cases that something is true of, with Wilson's interval; NaN without cases.
+
+    Wilson 1927 (https://doi.org/10.1080/01621459.1927.10502953): right also near 0 and 1, and for few cases.
+    """
+    if not total:
+        return Estimate(math.nan, math.nan, math.nan, 0)
+    value, z = count / total, NormalDist().inv_cdf((1 + _CONFIDENCE / 100) / 2)
+    centre = (value + z**2 / (2 * total)) / (1 + z**2 / total)
+    half = z / (1 + z**2 / total) * math.sqrt(value * (1 - value) / total + z**2 / (4 * total**2))
+    return Estimate(value, max(0.0, centre - half), min(1.0, centre + half), total)

@@ -308,6 +308,11 @@ class ArticleIndex:
         """Tell whether there is no article yet."""
         return self._store.is_empty()
 
+    def count_passages(self) -> int:
+        """Count the passages that a search goes through."""
+        self._catch_up()
+        return len(self._dense)
+
     def status(self) -> Status:
         """Sum up what the index holds."""
         counts = self._store.counts()

@@ -96,6 +96,23 @@ class OnnxE5:
         encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [len(encoding.ids) for encoding in encodings]
 
+    def embed_tokens(self, texts: Sequence[str]) -> list[tuple[npt.NDArray[np.int64], Floats]]:
+        """Embed each token of each text in its context.
+
+        Returns:
+            For each text ``(n, 2)``, the characters of it under each token, and ``(n, 384)`` float32, L2-normalised.
+        """
+        prefix = "query: "  # e5's own for comparing texts of one kind
+        encodings = self._tokenizer.encode_batch([prefix + text for text in texts])
+        found: list[tuple[npt.NDArray[np.int64], Floats]] = [(np.zeros((0, 2), np.int64), np.zeros((0, self.dim), np.float32))] * len(texts)
+        for batch, states, _ in self._encoder.states([encoding.ids[: self.max_tokens] for encoding in encodings]):
+            for place, row in enumerate(batch):
+                offsets = np.array(encodings[row].offsets[: self.max_tokens], np.int64) - len(prefix)
+                real = np.flatnonzero((offsets[:, 0] >= 0) & (offsets[:, 1] > offsets[:, 0]))
+                vectors = states[place, real]
+                found[row] = offsets[real], vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return found
+
     def _embed(self, texts: list[str]) -> Floats:
         whole = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts)]
         ids = [i if len(i) <= self.max_tokens else [*i[: self.max_tokens - 1], i[-1]] for i in whole]

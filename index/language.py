@@ -190,13 +190,19 @@ def name_key(stem: str) -> str:
 
     It is the beginning of the name in Latin letters, after the spellings that languages differ in are made one.
     """
+    latin = latin_spelling(stem)
+    return f"={latin[:_NAME_LETTERS]}" if len(latin) >= _SHORTEST_NAME else ""
+
+
+@lru_cache(maxsize=100_000)
+def latin_spelling(word: str) -> str:
+    """Write a word of any script in lower-case Latin letters, the spellings that languages differ in made one."""
     from anyascii import anyascii
 
-    latin = re.sub(r"[^a-z]", "", str(anyascii(stem)).casefold())
+    latin = re.sub(r"[^a-z]", "", str(anyascii(word)).casefold())
     for spelling, sound in _ONE_SPELLING:
         latin = latin.replace(spelling, sound)
-    latin = re.sub(r"(.)\1", r"\1", latin)
-    return f"={latin[:_NAME_LETTERS]}" if len(latin) >= _SHORTEST_NAME else ""
+    return re.sub(r"(.)\1", r"\1", latin)
 
 
 def _pairs_and_words(word: str, language: str) -> Iterator[str]:

@@ -1,21 +1,46 @@
-"""The read path on one screen: a question finds passages, they are reranked and read, the quotes checked, an answer."""
+"""The read path on one screen: a question finds passages, they are read, an answer is made of them and checked."""
 
 import re
-import time
 import unicodedata
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 from index import e5
 from index.article_index import ArticleIndex
-from index.errors import BadRequest
+from index.embed import OnnxE5
+from index.errors import BadRequest, ChatModelFailed
 from index.language import UNKNOWN, detect
 from index.types import EVERYTHING, Where
-from rag.messages import no_answer
+from rag import messages, recency
+from rag.chat_model import open_chat_model
+from rag.conversation import standalone
 from rag.reader.multilingual_reader import MultilingualReader
 from rag.reader.pair_reader import open_pair_reader
 from rag.retrieve import HybridRetriever
 from rag.settings import Settings, load_settings
-from rag.types import Answer, AnswerStatus, Citation, Draft, Hit, Question, Reader, Reranker
+from rag.stopwatch import Stopwatch
+from rag.streaming import Step, arun, run
+from rag.time_scope import TimeScope, time_scope
+from rag.types import (
+    Answer,
+    AnswerStatus,
+    Checked,
+    Done,
+    Event,
+    Hit,
+    Progress,
+    Question,
+    Reader,
+    Reranker,
+    Retrieved,
+    Rewritten,
+    Sentence,
+    Turn,
+)
+from rag.verify import Verifier, is_verbatim
+from rag.writing import Writer
 
 LONGEST_QUESTION = 2000  # characters
 
@@ -26,14 +51,19 @@ class Assistant:
     >>> assistant = Assistant.open("rag-index")
     >>> answer = assistant.ask("Who signed the agreement?")
     >>> answer.text, answer.citations[0].quote
+    >>> assistant.ask("And when?", history=[answer.turn])
     """
 
-    def __init__(self, index: ArticleIndex, reranker: Reranker, reader: Reader, settings: Settings) -> None:
-        """Put the parts together; `open` does it with the default ones."""
+    def __init__(
+        self, index: ArticleIndex, reranker: Reranker, reader: Reader, settings: Settings, writer: Writer | None = None
+    ) -> None:
+        """Put the parts together; `open` does it with the default ones. Without a ``writer`` the reader answers."""
         self.index = index
         self._reranker = reranker
         self._reader = reader
         self._settings = settings
+        self._writer = writer
+        self._chat = writer.chat if writer else None
 
     @classmethod
     def open(
@@ -48,54 +78,134 @@ class Assistant:
 
         Raises:
             IndexProblem: there is no index, it is broken, or was made with another embedder than the settings ask for.
+            BadRequest: the chat model that the settings name cannot be used.
         """
         settings = settings or load_settings()
+        chat = open_chat_model(settings)
         index = ArticleIndex.open(Path(folder or settings.index), settings.embedder or None, say=say)
         pairs = open_pair_reader(say)
         reader = MultilingualReader(pairs, settings.min_confidence)
         index.embedder.warm_up()
         pairs.warm_up()
-        return cls(index, reader, reader, settings)
+        own = index.embedder if isinstance(index.embedder, OnnxE5) else OnnxE5(say)
+        return cls(index, reader, reader, settings, Writer(chat, Verifier(own)) if chat else None)
 
-    def ask(self, question: str, where: Where = EVERYTHING) -> Answer:
+    def ask(
+        self, question: str, where: Where = EVERYTHING, history: Sequence[Turn] = (), today: date | None = None
+    ) -> Answer:
         """Answer a question in any language from the articles, with citations, or abstain.
 
         Args:
             question: cut to its first 2,000 characters.
             where: which articles may be used.
+            history: the turns before (`Answer.turn`), oldest first, from which a follow-up is completed.
+            today: the day that "now" and "last week" are said on; ``None`` for the real one.
 
         Raises:
             BadRequest: the question has no words, or the index no articles.
         """
-        started = time.perf_counter()
-        asked = self._understood(question)
-        found = HybridRetriever(self.index, self._settings.per_article, where).retrieve(asked, self._settings.passages)
-        retrieved = time.perf_counter()
-        hits = self._reranker.rerank(asked, found)
-        reranked = time.perf_counter()
-        draft = self._reader.read(asked, hits)
-        citations = verbatim(draft, hits)
-        answered = bool(citations) and len(citations) == len(draft.citations)
-        timings = {
-            "retrieve_ms": (retrieved - started) * 1000,
-            "rerank_ms": (reranked - retrieved) * 1000,
-            "answer_ms": (time.perf_counter() - reranked) * 1000,
-        }
+        return next(e.answer for e in self.stream(question, where, history, today) if isinstance(e, Done))
+
+    async def aask(
+        self, question: str, where: Where = EVERYTHING, history: Sequence[Turn] = (), today: date | None = None
+    ) -> Answer:
+        """Do as `ask` without blocking; cancelling the task ends the chat model's request."""
+        async for event in self.astream(question, where, history, today):
+            if isinstance(event, Done):
+                answer = event.answer
+        return answer
+
+    def stream(
+        self, question: str, where: Where = EVERYTHING, history: Sequence[Turn] = (), today: date | None = None
+    ) -> Iterator[Event]:
+        """Answer as `ask` does, and yield what happens meanwhile; the last event is `Done`.
+
+        A sentence comes as `Checked` only after its check. Closing the generator ends the work.
+        """
+        return run(self._steps(question, where, history, today or date.today()), self._chat)
+
+    def astream(
+        self, question: str, where: Where = EVERYTHING, history: Sequence[Turn] = (), today: date | None = None
+    ) -> AsyncGenerator[Event, None]:
+        """Do as `stream` without blocking."""
+        return arun(self._steps(question, where, history, today or date.today()), self._chat)
+
+    def _steps(
+        self, question: str, where: Where, history: Sequence[Turn], today: date
+    ) -> Generator[Step, str | None, None]:
+        watch = Stopwatch()
+        text = self._checked(question)
+        failure: ChatModelFailed | None = None
+        yield Progress("rewriting", len(history))
+        alone = standalone(text, history)
+        if self._writer and history:
+            try:
+                alone = yield from self._writer.rewrite(text, history)
+            except ChatModelFailed as error:
+                failure = error
+        yield Rewritten(alone)
+        watch.lap("rewrite_ms")
+
+        asked = self._understood(alone)
+        scope = time_scope(alone, asked.language, today)
+        yield Progress("searching", self.index.count_passages())
+        found = self._found(asked, scope, where)
+        watch.lap("retrieve_ms")
+        yield Progress("reading", len(found))
+        hits = recency.preferring(scope, self._reranker.rerank(asked, found))
+        yield Retrieved(tuple(hits))
+        watch.lap("rerank_ms")
+
+        written: list[Sentence] | None = None
+        if self._writer and hits and not failure:
+            try:
+                written = yield from self._writer.write(asked, hits)
+            except ChatModelFailed as error:
+                failure = error
+        answer = self._answer(text, asked, hits, written)
+        if written is None:
+            yield from map(Checked, answer.sentences)
+        watch.lap("answer_ms")
+        if failure:
+            note = messages.broke_off if written else messages.fell_back
+            answer = replace(answer, notes=(note(asked.language, str(failure)), *answer.notes))
+        yield Done(replace(answer, timings=watch.laps))
+
+    def _answer(self, text: str, asked: Question, hits: list[Hit], written: list[Sentence] | None) -> Answer:
+        """Put together what was written and checked, or, if no chat model wrote, what the reader quotes."""
+        if written is None:
+            draft = self._reader.read(asked, hits)
+            sentences = [s for s in draft.sentences if all(is_verbatim(c, hits) for c in s.citations)]
+            confidence, unsupported = draft.confidence, []
+        else:
+            sentences = [s for s in written if s.is_supported]
+            cited = {c.article_id for s in sentences for c in s.citations}
+            confidence = max((hit.relevance or 0.0 for hit in hits if hit.article.id in cited), default=0.0)
+            unsupported = [s for s in written if not s.is_supported]
+        citations = {c.marker: c for s in sentences for c in s.citations}
+        newer = recency.superseded_by(list(citations.values()), hits)
+        warning = newer and messages.superseded(
+            asked.language, newer.article.published or "", recency.answer_of(newer), newer.article.title
+        )
         return Answer(
-            question=asked.text,
+            question=text,
             standalone=asked.text,
-            text="\n".join(draft.sentences) if answered else no_answer(asked.language),
-            status=self._status(draft.confidence) if answered else "abstained",
-            confidence=draft.confidence,
-            citations=citations if answered else (),
+            text=(" " if written else "\n").join(s.marked for s in sentences) or messages.no_answer(asked.language),
+            status=self._status(confidence, bool(unsupported)) if sentences else "abstained",
+            confidence=confidence,
+            citations=tuple(citations.values()),
             hits=tuple(hits),
             language=asked.language,
-            as_of=max((c.published for c in citations if c.published), default=None) if answered else None,
-            timings={stage: round(ms, 1) for stage, ms in timings.items()},
+            as_of=max((c.published for c in citations.values() if c.published), default=None),
+            sentences=tuple(sentences),
+            unsupported=tuple(unsupported) if self._settings.show_unsupported else (),
+            notes=(warning,) if warning else (),
+            answerer=self._chat.name if self._chat and written is not None else "reader",
         )
 
-    def _status(self, confidence: float) -> AnswerStatus:
-        return "answered" if confidence >= self._settings.sure_confidence else "partial"
+    def _status(self, confidence: float, is_incomplete: bool) -> AnswerStatus:
+        is_sure = confidence >= self._settings.sure_confidence and not is_incomplete
+        return "answered" if is_sure else "partial"
 
     def retrieve(self, question: str, k: int = 10, where: Where = EVERYTHING) -> list[Hit]:
         """Find up to ``k`` passages that bear on a question, best first: those that answer it, then those about it.
@@ -107,30 +217,30 @@ class Assistant:
         """
         if k < 1:
             raise BadRequest(f"cannot find {k} passages; ask for 1 or more")
-        asked = self._understood(question)
+        asked = self._understood(self._checked(question))
         wanted = max(k, self._settings.passages)
         found = HybridRetriever(self.index, max(k, self._settings.per_article), where).retrieve(asked, wanted)
         read = self._reranker.rerank(asked, found[: self._settings.passages])
         return [*read, *found[self._settings.passages :]][:k]
 
-    def _understood(self, question: str) -> Question:
+    def _found(self, asked: Question, scope: TimeScope, where: Where) -> list[Hit]:
+        """Search; where the question names the publication dates it wants, among those if there are any."""
+        settings = self._settings
+        if scope.is_publication and not (where.published_from or where.published_to):
+            dated = replace(where, published_from=scope.since, published_to=scope.until)
+            if found := HybridRetriever(self.index, settings.per_article, dated).retrieve(asked, settings.passages):
+                return found
+        return HybridRetriever(self.index, settings.per_article, where).retrieve(asked, settings.passages)
+
+    def _checked(self, question: str) -> str:
         text = re.sub(r"\s+", " ", unicodedata.normalize("NFC", question.encode("utf-8", "replace").decode())).strip()
         text = text[:LONGEST_QUESTION]
         if not any(map(str.isalnum, text)):
             raise BadRequest("the question is empty: ask something in words, in any language")
         if self.index.is_empty():
             raise BadRequest(f"the index in {self.index.folder} is empty: rag add PATH… --index {self.index.folder}")
+        return text
+
+    def _understood(self, text: str) -> Question:
         language = detect(text)
         return Question(text, "en" if language == UNKNOWN else language, self.index.embedder.embed_query(text))
-
-
-def verbatim(draft: Draft, hits: list[Hit]) -> tuple[Citation, ...]:
-    """Give the citations whose quote stands, letter by letter, at its offsets in an article that was found."""
-    texts = {hit.article.id: hit.article.text for hit in hits}
-    return tuple(
-        c
-        for c in draft.citations
-        if c.quote
-        and texts.get(c.article_id, "")[c.start : c.end] == c.quote
-        and c.start <= c.answer_start < c.answer_end <= c.end
-    )

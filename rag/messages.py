@@ -46,6 +46,114 @@ def unsure(language: str) -> str:
     return _said(_UNSURE, language)
 
 
+_FELL_BACK = {
+    "en": "The language model could not answer, so the articles are quoted instead: {}",
+    "ru": "Языковая модель не ответила, поэтому вместо неё цитируются статьи: {}",
+    "uk": "Мовна модель не відповіла, тому замість неї цитуються статті: {}",
+    "de": "Das Sprachmodell konnte nicht antworten; stattdessen werden die Artikel zitiert: {}",
+    "es": "El modelo de lenguaje no pudo responder; en su lugar se citan los artículos: {}",
+    "fr": "Le modèle de langue n’a pas pu répondre ; les articles sont cités à sa place : {}",
+    "it": "Il modello linguistico non ha risposto; al suo posto si citano gli articoli: {}",
+    "pt": "O modelo de linguagem não respondeu; em vez disso citam-se os artigos: {}",
+    "pl": "Model językowy nie odpowiedział, dlatego cytowane są artykuły: {}",
+    "tr": "Dil modeli yanıt veremedi; bunun yerine makaleler alıntılanıyor: {}",
+    "zh": "语言模型未能回答，改为引用文章：{}",
+    "ja": "言語モデルが回答できなかったため、代わりに記事を引用します：{}",
+    "ko": "언어 모델이 답하지 못해 대신 기사를 인용합니다: {}",
+    "ar": "تعذّر على نموذج اللغة الإجابة، لذا تُقتبس المقالات بدلًا منه: {}",
+}
+
+
+def fell_back(language: str, reason: str) -> str:
+    """Say that the chat model failed and the reader answered."""
+    return _said(_FELL_BACK, language).format(reason)
+
+
+_BROKE_OFF = {
+    "en": "The language model broke off; what was checked until then is shown: {}",
+    "ru": "Языковая модель прервалась; показано то, что успели проверить: {}",
+    "uk": "Мовна модель перервалася; показано те, що встигли перевірити: {}",
+    "de": "Das Sprachmodell brach ab; gezeigt wird, was bis dahin geprüft war: {}",
+    "es": "El modelo de lenguaje se interrumpió; se muestra lo comprobado hasta entonces: {}",
+    "fr": "Le modèle de langue s’est interrompu ; voici ce qui était vérifié jusque-là : {}",
+    "zh": "语言模型中断；以下为此前已核实的内容：{}",
+}
+
+
+def broke_off(language: str, reason: str) -> str:
+    """Say that the chat model failed after part of the answer."""
+    return _said(_BROKE_OFF, language).format(reason)
+
+
+_SUPERSEDED = {
+    "en": "A newer article, of {date}, gives another figure: {answer} ({title}).",
+    "ru": "Более новая статья, от {date}, называет другую цифру: {answer} ({title}).",
+    "uk": "Новіша стаття, від {date}, називає іншу цифру: {answer} ({title}).",
+    "de": "Ein neuerer Artikel vom {date} nennt eine andere Zahl: {answer} ({title}).",
+    "es": "Un artículo más reciente, del {date}, da otra cifra: {answer} ({title}).",
+    "fr": "Un article plus récent, du {date}, donne un autre chiffre : {answer} ({title}).",
+    "it": "Un articolo più recente, del {date}, dà un’altra cifra: {answer} ({title}).",
+    "pt": "Um artigo mais recente, de {date}, dá outro número: {answer} ({title}).",
+    "pl": "Nowszy artykuł, z {date}, podaje inną liczbę: {answer} ({title}).",
+    "tr": "{date} tarihli daha yeni bir makale başka bir rakam veriyor: {answer} ({title}).",
+    "zh": "{date} 的较新文章给出了不同的数字：{answer}（{title}）。",
+    "ja": "{date} の新しい記事は別の数字を挙げています：{answer}（{title}）。",
+    "ko": "{date}의 더 새로운 기사는 다른 수치를 제시합니다: {answer} ({title}).",
+    "ar": "مقالة أحدث بتاريخ {date} تذكر رقمًا آخر: {answer} ({title}).",
+}
+
+
+def superseded(language: str, date: str, answer: str, title: str) -> str:
+    """Say that a newer article has another figure."""
+    return _said(_SUPERSEDED, language).format(date=date, answer=answer, title=title)
+
+
+_AS_OF = {
+    "en": "As of {}.",
+    "ru": "По состоянию на {}.",
+    "uk": "Станом на {}.",
+    "de": "Stand: {}.",
+    "es": "A fecha de {}.",
+    "fr": "À la date du {}.",
+    "it": "Al {}.",
+    "pt": "Em {}.",
+    "pl": "Stan na {}.",
+    "tr": "{} itibarıyla.",
+    "zh": "截至 {}。",
+    "ja": "{} 時点。",
+    "ko": "{} 기준.",
+    "ar": "حتى {}.",
+}
+
+
+def as_of(language: str, date: str) -> str:
+    """Say of which date the newest article cited is."""
+    return _said(_AS_OF, language).format(date)
+
+
+_UNSUPPORTED = {
+    "en": "Written by the language model, but not found in the articles:",
+    "ru": "Написано языковой моделью, но в статьях не найдено:",
+    "uk": "Написано мовною моделлю, але в статтях не знайдено:",
+    "de": "Vom Sprachmodell geschrieben, aber in den Artikeln nicht gefunden:",
+    "es": "Escrito por el modelo de lenguaje, pero no hallado en los artículos:",
+    "fr": "Écrit par le modèle de langue, mais introuvable dans les articles :",
+    "it": "Scritto dal modello linguistico, ma non trovato negli articoli:",
+    "pt": "Escrito pelo modelo de linguagem, mas não encontrado nos artigos:",
+    "pl": "Napisane przez model językowy, lecz nieznalezione w artykułach:",
+    "tr": "Dil modelinin yazdığı, ancak makalelerde bulunmayan:",
+    "zh": "由语言模型写出，但文章中没有依据：",
+    "ja": "言語モデルが書いたが、記事では確認できない内容：",
+    "ko": "언어 모델이 썼지만 기사에서 확인되지 않는 내용:",
+    "ar": "كتبه نموذج اللغة ولم يوجد في المقالات:",
+}
+
+
+def unsupported(language: str) -> str:
+    """Say that what follows is not supported."""
+    return _said(_UNSUPPORTED, language)
+
+
 def _said(texts: dict[str, str], language: str) -> str:
     return texts.get(language, texts["en"])
 

@@ -10,6 +10,8 @@ from decimal import Context, Decimal
 from functools import cache, lru_cache
 from typing import NamedTuple, TypeAlias
 
+from rag.number_words import counted
+
 Day: TypeAlias = tuple[int | None, int | None, int | None]  # year, month, day; None for what is not said
 
 
@@ -74,10 +76,33 @@ def compatible(a: Quantity, b: Quantity) -> bool:
     return any(pairs and all(x == y for x, y in pairs) for pairs in said)
 
 
-def missing(claim: str, source: str) -> list[Quantity]:
-    """Give the quantities of ``claim``, in order, that ``source`` does not state; their spans are in ``claim``."""
-    stated = quantities(source)
-    return [quantity for quantity in quantities(claim) if not any(compatible(quantity, other) for other in stated)]
+def states(quantity: Quantity, source: str, published: str | None) -> bool:
+    """Tell whether a text published at a date (ISO 8601) states a quantity.
+
+    A small number may be in words there. A year that the text leaves out has to be that of its publication, which may
+    also stand for a whole date ("yesterday").
+    """
+    said = [other for other in quantities(source) if compatible(quantity, other)]
+    issued = _published_day(published)
+    years: set[int | None] = {year for year, _, _ in quantity.days if year}
+    if isinstance(quantity, Number):
+        stated: set[int | None] = {year for other in quantities(source) for year, _, _ in other.days if year}
+        is_year_of_issue = issued is not None and issued[0] in years and not stated
+        return bool(said) or is_year_of_issue or any(value in counted(source) for value in quantity.values)
+    if issued is not None and issued in quantity.days:
+        return True
+    stated = {year for other in said for year, _, _ in other.days if year}
+    if not stated:
+        stated = years if issued is None else {issued[0]}
+    return bool(said) and (not years or bool(years & stated))
+
+
+def _published_day(published: str | None) -> Day | None:
+    """Read an ISO 8601 date of any precision."""
+    if not published:
+        return None
+    parts = [int(part) for part in published[:10].split("-")]
+    return (parts[0], parts[1] if len(parts) > 1 else None, parts[2] if len(parts) > 2 else None)
 
 
 def month(word: str) -> int | None:
@@ -259,6 +284,7 @@ _GOES_ON = r"[^\W\d_]|[²³/·⋅*]|(?<!\w\w)'"  # kg/m²; l'azienda
 _GAP = r"(?:(?<![\d.])\.)?\s?-?(?:(?:of|de|di)\s|d')?"
 _FIGURE = r"\d{1,3}(?:[ ']\d{3})+(?!\d)(?:[.,]\d+)?|\d+(?:[.,]\d+){0,6}"
 _GROUPED = r"[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d?(?:,\d\d)+,\d{3}"  # the latter is Indian
+_TO = {"-", " - ", " to ", " до ", " bis ", " a ", " hasta ", " à ", "到", "至"}
 _EXACT = Context(prec=100, traps=[])  # a number of a million digits becomes infinite, not an error
 
 
@@ -280,7 +306,7 @@ def _numbers(plain: str) -> list[Number]:
         values = frozenset(_EXACT.multiply(sign, n.scaleb(shift, _EXACT)) for n in figures for shift in shifts)
         gap, start = plain[at : match.start()], match.start() - len(lead)
         is_joined = not gap or (gap == " " and (shifts != {0} or plain[at - 1] > "\u2e80"))
-        if found and not power and gap in ("-", " - ") and not (low := found[-1]).days:  # 5-7 млн, $5-7 million
+        if found and not power and gap in _TO and not (low := found[-1]).days:  # 5-7 млн, from $5 to $7 million
             scaled = frozenset(n.scaleb(shift, _EXACT) for n in low.values for shift in shifts)
             found[-1] = replace(low, values=low.values | scaled, units=low.units or units)
             units = units or low.units

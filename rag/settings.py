@@ -25,7 +25,7 @@ class Settings:
         sure_confidence: below this one, what it answers is called unsure (``partial``); by the fit in
             ``eval/fit_reader.py`` nine in ten answers from .8 on are right.
         llm: the chat model that writes answers, ``provider:model``; empty for none: the reader quotes.
-        base_url: address of an OpenAI-compatible server, such as ``http://127.0.0.1:8080/v1``; empty for the provider's.
+        base_url: address of an OpenAI-compatible server, as ``http://127.0.0.1:8080/v1``; empty for the provider's.
         llm_key_file: a file that holds the API key and nothing else; empty to take it from the provider's own variable
             in the environment, such as ``OPENAI_API_KEY``.
         llm_timeout: seconds without a sign of life after which the chat model is given up, 1..3600.

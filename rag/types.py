@@ -1,6 +1,6 @@
 """What flows through the read path."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
@@ -88,18 +88,6 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
-    """What a reader proposes: lines with markers such as ``[1]``, their citations, and the chance that they answer.
-
-    A draft without citations says that the passages do not hold the answer.
-    """
-
-    sentences: tuple[str, ...]
-    citations: tuple[Citation, ...]
-    confidence: float
-
-
-@dataclass(frozen=True, slots=True)
 class Claim:
     """One sentence that a chat model wrote, without markers, and which of the passages (from 1) it says it is from."""
 
@@ -125,6 +113,27 @@ class Sentence:
     def is_supported(self) -> bool:
         """Whether its citations support it."""
         return self.verdict == "supported"
+
+    @property
+    def marked(self) -> str:
+        """The text with the markers of its citations."""
+        return " ".join([self.text, *(f"[{citation.marker}]" for citation in self.citations)])
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a reader proposes: answers, each with its citations, and the chance (0..1) that the first is right.
+
+    A draft without sentences says that the passages do not hold the answer.
+    """
+
+    sentences: tuple[Sentence, ...]
+    confidence: float
+
+    @property
+    def citations(self) -> tuple[Citation, ...]:
+        """All citations, in the order of their markers."""
+        return tuple(citation for sentence in self.sentences for citation in sentence.citations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +176,14 @@ class Answer:
     def turn(self) -> Turn:
         """What a follow-up has to know of this answer."""
         return Turn(self.standalone, self.text, tuple(citation.title for citation in self.citations))
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a chat model: ``rules`` are the system's message, ``text`` the user's."""
+
+    rules: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +267,11 @@ class ChatModel(Protocol):
     def count_tokens(self, text: str) -> int:
         """Count the tokens of a text, or estimate them from above."""
 
-    def stream(self, rules: str, request: str) -> Iterator[str]:
-        """Give the answer to ``request`` under ``rules`` (the system's message) piece by piece."""
+    def stream(self, rules: str, request: str) -> Generator[str, None, None]:
+        """Give the answer to ``request`` under ``rules`` (the system's message) piece by piece.
 
-    def astream(self, rules: str, request: str) -> AsyncIterator[str]:
+        Closing the generator ends the request.
+        """
+
+    def astream(self, rules: str, request: str) -> AsyncGenerator[str, None]:
         """The same without blocking; cancelling the task ends the request."""

@@ -3,12 +3,13 @@
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 
 from index.language import is_unspaced, sentence_spans
 from rag.reader.agreement import agree
 from rag.reader.calibration import evidence, probability
 from rag.reader.pair_reader import PairReader
-from rag.types import Citation, Draft, Hit, Question, Reading
+from rag.types import Citation, Draft, Hit, Question, Reading, Sentence
 
 _AT_ONCE = 8  # passages: more are read only if none of these answers
 _SURE = 0.5  # the probability at which a passage is taken to answer
@@ -53,7 +54,7 @@ class MultilingualReader:
         confidence = max((hit.relevance or 0.0 for hit in hits), default=0.0)
         citations = [citation for hit in chosen if (citation := _cite(hit)) is not None]
         if not citations:
-            return Draft((), (), confidence)
+            return Draft((), confidence)
         groups: list[list[Citation]] = []
         for citation in citations:
             group = next((g for g in groups if agree(g[0].answer, citation.answer)), None)
@@ -61,10 +62,9 @@ class MultilingualReader:
                 groups.append([citation])
             else:
                 group.append(citation)
-        ordered = [citation for group in groups for citation in group]
-        marked = {id(citation): replace(citation, marker=n) for n, citation in enumerate(ordered, 1)}
-        lines = tuple(_line([marked[id(c)] for c in group], is_disputed=len(groups) > 1) for group in groups)
-        return Draft(lines, tuple(marked.values()), confidence)
+        marker = count(1)
+        marked = [[replace(citation, marker=next(marker)) for citation in group] for group in groups]
+        return Draft(tuple(_sentence(group, is_disputed=len(groups) > 1) for group in marked), confidence)
 
 
 def heading(hit: Hit) -> str:
@@ -88,10 +88,10 @@ def _chosen(hits: Sequence[Hit], min_confidence: float) -> list[Hit]:
     return [hit for hit in best.values() if hit.relevance is not None and hit.relevance >= least][:_MOST_QUOTES]
 
 
-def _line(citations: Sequence[Citation], is_disputed: bool) -> str:
+def _sentence(citations: Sequence[Citation], is_disputed: bool) -> Sentence:
     dates = sorted({c.published for c in citations if c.published}) if is_disputed else []
     when = f" ({', '.join(dates)})" if dates else ""
-    return f"{citations[0].answer}{when} " + " ".join(f"[{c.marker}]" for c in citations)
+    return Sentence(citations[0].answer + when, tuple(citations), "supported")
 
 
 def _cite(hit: Hit) -> Citation | None:

@@ -1,0 +1,78 @@
+"""Publication dates at work: which passages a question's time prefers, and whether a newer report says otherwise."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rag.quantities import compatible, quantities
+from rag.time_scope import TimeScope
+from rag.types import Citation, Hit
+
+_PREFERENCE = 0.15  # of relevance (0..1): what being of the right time makes up for
+_AS_RELEVANT = 0.5  # of the cited passage's relevance: a newer passage less relevant is about something else
+
+
+def is_within(published: str | None, scope: TimeScope) -> bool:
+    """Tell whether a publication date may be in the period of a scope; an unknown one never is."""
+    if published is None:
+        return False
+    return _not_before(published, scope.since) and _not_before(scope.until, published)
+
+
+def _not_before(date: str | None, other: str | None) -> bool:
+    """Compare two dates as far as both are known: May 2024 is not before 2024."""
+    if date is None or other is None:
+        return True
+    known = min(len(date), len(other))
+    return date[:known] >= other[:known]
+
+
+def preferring(scope: TimeScope, hits: Sequence[Hit]) -> list[Hit]:
+    """Order hits by relevance with a bonus for the right time: the period asked about, or else the newest dates.
+
+    Hits that were not read keep their place after those that were.
+    """
+    dates = sorted({hit.article.published for hit in hits if hit.article.published and hit.relevance is not None})
+
+    def bonus(hit: Hit) -> float:
+        if scope.since or scope.until:
+            return _PREFERENCE * is_within(hit.article.published, scope)
+        if scope.is_recent and hit.article.published and len(dates) > 1:
+            return _PREFERENCE * dates.index(hit.article.published) / (len(dates) - 1)
+        return 0.0
+
+    ordered = sorted(hits, key=lambda hit: -(-1.0 if hit.relevance is None else hit.relevance + bonus(hit)))
+    return [replace(hit, rank=rank) for rank, hit in enumerate(ordered, 1)]
+
+
+def superseded_by(citations: Sequence[Citation], hits: Sequence[Hit]) -> Hit | None:
+    """Give the newest passage that answers as well as those cited, is newer than all of them, and has another figure.
+
+    The figures compared are those of the short answers that the reader found.
+    """
+    cited = {citation.article_id for citation in citations}
+    latest = max((c.published for c in citations if c.published), default=None)
+    ours = [hit for hit in hits if hit.article.id in cited and hit.relevance is not None]
+    least = _AS_RELEVANT * max((hit.relevance or 0.0 for hit in ours), default=2.0)
+    newer = [
+        hit
+        for hit in hits
+        if latest
+        and (hit.article.published or "") > latest
+        and (hit.relevance or 0.0) >= least
+        and hit.article.id not in cited
+    ]
+    changed = [hit for hit in newer if any(_is_changed(answer_of(old), answer_of(hit)) for old in ours)]
+    return max(changed, key=lambda hit: hit.article.published or "", default=None)
+
+
+def answer_of(hit: Hit) -> str:
+    """Give the short answer that was read in a passage."""
+    return hit.text[hit.reading.start : hit.reading.end] if hit.reading else ""
+
+
+def _is_changed(old: str, new: str) -> bool:
+    """Tell whether two answers give figures of one kind, but not the same."""
+    before, after = quantities(old), quantities(new)
+    if not before or not after:
+        return False
+    return not any(compatible(a, b) for a in before for b in after)

@@ -1,0 +1,240 @@
+"""Does each sentence stand on the passage that it cites? Checked before it is shown as supported.
+
+The passage must hold a quote of one to three sentences that has the sentence's numbers, dates and proper names, in
+whatever form, that denies what it denies, and that says it: every word of the sentence is matched by meaning with the
+quote's words, across languages (see `rag.alignment`). What lacks any of these is not supported, and why is said.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from index.language import detect, sentence_spans
+from rag.alignment import Alignment, Floats, Integers, Span, TokenEmbedder, Tokens, align, likeness
+from rag.injection import is_untrusted
+from rag.names import begin_alike, names, places_of
+from rag.negation import unpaired_denials
+from rag.quantities import Quantity, compatible, quantities, states
+from rag.types import Citation, Claim, Hit, Sentence, Verdict
+
+_MOST_SENTENCES = 3  # of a quote
+_LONGER = 0.01  # of cosine: what a further sentence has to add to be quoted
+_LACKING = 0.005  # of cosine: what a quote that lacks a number or name has to make up for
+_BESIDE = 4  # words between a number or name and what stands beside it in the claim, at most
+_NAMED, _NAMED_ABROAD = 0.9, 0.78  # cosine from which a name is the source's in other letters; in another language
+_NAMED_ALIKE = 0.77  # the same where the two begin alike
+_GAIN = (-0.005, 0.006)  # of likeness: leaving out a denial may not bring the texts this much nearer; if one is implied
+# Cosines that all words together, and the fifth of them that is matched worst, have to reach; fitted on
+# eval/data/claims_dev.jsonl. Lower in another language than the passage's.
+_NEARNESS, _WORST = (0.78, 0.75), (0.69, 0.67)
+_REMEMBERED = 512  # passages
+
+Booleans = npt.NDArray[np.bool_]
+
+
+class Verifier:
+    """Checks sentences against the passages that they cite. Safe to share between threads."""
+
+    def __init__(self, embedder: TokenEmbedder) -> None:
+        """Compare meanings by ``embedder``."""
+        self._embedder = embedder
+        self._known: OrderedDict[str, Tokens] = OrderedDict()
+
+    def check(self, claims: Sequence[Claim], hits: Sequence[Hit]) -> list[Sentence]:
+        """Give each claim with the quotes that support it, or with why there are none.
+
+        A claim that names no passage may stand on any.
+
+        Args:
+            claims: their ``passages`` count from 1 into ``hits``.
+            hits: as they stood in the prompt.
+        """
+        cited = [[hits[n - 1] for n in claim.passages if 1 <= n <= len(hits)] or list(hits) for claim in claims]
+        self._remember([hit.text for some in cited for hit in some])
+        tokens = self._tokens([claim.text for claim in claims])
+        return [self._checked(c, t, some) for c, t, some in zip(claims, tokens, cited, strict=True)]
+
+    def _checked(self, claim: Claim, tokens: Tokens, hits: Sequence[Hit]) -> Sentence:
+        language = detect(claim.text)
+        pairs = [pair for hit in hits if (pair := _paired(tokens, language, self._known[hit.text], hit))]
+        pairs.sort(key=lambda pair: -pair.nearness)
+        verdicts = [(pair, *self._verdict(pair)) for pair in pairs]
+        supporting = [pair for pair, verdict, _ in verdicts if verdict == "supported"][: len(claim.passages) or 1]
+        if supporting:
+            return Sentence(claim.text, tuple(map(_citation, supporting)), "supported")
+        if not verdicts:
+            return Sentence(claim.text, (), "no source")
+        return Sentence(claim.text, (), *verdicts[0][1:])
+
+    def _verdict(self, pair: "_Pair") -> tuple[Verdict, str]:
+        if number := pair.other_number():
+            return "other number", number
+        if name := pair.other_name():
+            return "other name", name
+        if pair.nearness < _NEARNESS[pair.is_foreign] or pair.worst < _WORST[pair.is_foreign]:
+            return "other meaning", ""
+        if denied := self._contradiction(pair):
+            return "negation", denied
+        return "supported", ""
+
+    def _contradiction(self, pair: "_Pair") -> str:
+        """Give what the claim would be nearer to its quote, or its quote to it, with one denial less."""
+        in_claim, in_quote = unpaired_denials(pair.claim, pair.passage, pair.alignment, pair.run)
+        if not in_claim and not in_quote:
+            return ""
+        rests = [unpaired.rest for unpaired in [*in_claim, *in_quote]]
+        claim, quote, *others = self._tokens([pair.claim, pair.quote, *rests])
+        known = likeness(claim, quote)
+        for unpaired, rest in zip([*in_claim, *in_quote], others, strict=True):
+            nearer = likeness(rest, quote) if unpaired in in_claim else likeness(claim, rest)
+            if nearer - known > _GAIN[unpaired.is_implied]:
+                return unpaired.rest
+        return ""
+
+    def _tokens(self, texts: Sequence[str]) -> list[Tokens]:
+        return [Tokens(text, *found) for text, found in zip(texts, self._embedder.embed_tokens(texts), strict=True)]
+
+    def _remember(self, passages: Sequence[str]) -> None:
+        new = [text for text in dict.fromkeys(passages) if text not in self._known]
+        self._known.update(zip(new, self._tokens(new), strict=True))
+        while len(self._known) > max(_REMEMBERED, len(passages)):
+            self._known.popitem(last=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pair:
+    """A claim beside the best quote of a passage."""
+
+    claim: str
+    hit: Hit
+    is_foreign: bool  # whether they are in two languages
+    alignment: Alignment
+    run: slice  # of the passage's sentences
+    stated: list[Quantity]
+    named: list[Span]
+    scores: Floats  # (words,) of the claim, how well the quote matches each
+    partners: Integers  # (words,) by which word of the passage
+
+    @property
+    def passage(self) -> str:
+        return self.hit.text
+
+    @property
+    def span(self) -> Span:
+        return self.alignment.sentences[self.run.start][0], self.alignment.sentences[self.run.stop - 1][1]
+
+    @property
+    def quote(self) -> str:
+        return self.passage[slice(*self.span)]
+
+    @property
+    def nearness(self) -> float:
+        return float(self.scores.mean())
+
+    @property
+    def worst(self) -> float:
+        return float(np.sort(self.scores)[: max(1, len(self.scores) // 5)].mean())
+
+    def other_number(self) -> str:
+        """Give a number or date of the claim that the quote does not have, or has of something else."""
+        for stated in self.stated:
+            places = [q.start for q in quantities(self.quote) if compatible(stated, q)]
+            if not states(stated, self.quote, self.hit.article.published) or not self._is_beside(stated.start, places):
+                return self.claim[stated.start : stated.end]
+        return ""
+
+    def other_name(self) -> str:
+        """Give a name of the claim that the quote does not have, or has elsewhere."""
+        for start, end in self.named:
+            name = self.claim[start:end]
+            places = [place for place, _ in places_of(name, self.quote)]
+            if not self._is_beside(start, places) or (not places and not self._is_named(start, name)):
+                return name
+        return ""
+
+    def _is_named(self, start: int, name: str) -> bool:
+        """Tell whether a name that the quote does not have is its article's subject, or the quote's in other words."""
+        word = self.alignment.word(start)
+        score, partner = self.scores[word], self.alignment.places[self.partners[word]]
+        is_translated = score >= (_NAMED_ABROAD if self.is_foreign else _NAMED)
+        is_alike = self.is_foreign and score >= _NAMED_ALIKE and begin_alike(name, self.passage, partner)
+        return is_translated or is_alike or bool(places_of(name, self._subject))
+
+    @property
+    def _subject(self) -> str:
+        """Title and first sentence of the article: who or what a quote may only call "the company"."""
+        article = self.hit.article
+        start, end = next(sentence_spans(article.text, article.language), (0, 0))
+        return f"{article.title}\n{article.text[start:end]}"
+
+    def _is_beside(self, start: int, places: Sequence[int]) -> bool:
+        """Tell whether any of some places in the quote is near what matches the words about a place in the claim."""
+        word, shift = self.alignment.word(start), self.span[0]
+        near = self.partners[max(0, word - 2) : word + 3]
+        found = [self.alignment.place(shift + place) for place in places]
+        return not found or any(abs(int(partner) - place) <= _BESIDE for partner in near for place in found)
+
+
+def _paired(claim: Tokens, language: str, passage: Tokens, hit: Hit) -> _Pair | None:
+    """Choose the quote: the sentences that match best, with all numbers and names if there are such."""
+    alignment = align(claim, passage, hit.passage.language)
+    if alignment is None:
+        return None
+    sentences = [passage.text[start:end] for start, end in alignment.sentences]
+    stated = [q for q in quantities(claim.text) if claim.text[q.start : q.end] != "00"]  # 23:00 is 23
+    named = [(a, b) for a, b in names(claim.text, language) if not any(a < q.end and b > q.start for q in stated)]
+    has = np.array(
+        [
+            *([states(quantity, text, hit.article.published) for text in sentences] for quantity in stated),
+            *([bool(places_of(claim.text[a:b], text)) for text in sentences] for a, b in named),
+        ],
+        bool,
+    ).reshape(-1, len(sentences))
+
+    def worth(run: slice) -> float:
+        lacking = int((~has[:, run].any(axis=1)).sum())
+        nearness = float(alignment.within(run)[0].mean())
+        return nearness - _LONGER * int(run.stop - run.start) - _LACKING * lacking
+
+    run = max(_runs(alignment, hit), key=worth, default=None)
+    if run is None:
+        return None
+    return _Pair(claim.text, hit, language != hit.passage.language, alignment, run, stated, named, *alignment.within(run))
+
+
+def _runs(alignment: Alignment, hit: Hit) -> Iterator[slice]:
+    """Give the runs of sentences that may be quoted: none that speaks to a language model."""
+    text, shift, spans = hit.article.text, hit.passage.start, alignment.sentences
+    quotable = [not is_untrusted(text, shift + start, shift + end) for start, end in spans]
+    for first in range(len(spans)):
+        for stop in range(first + 1, min(first + _MOST_SENTENCES, len(spans)) + 1):
+            if all(quotable[first:stop]):
+                yield slice(first, stop)
+
+
+def _citation(pair: _Pair) -> Citation:
+    article, passage = pair.hit.article, pair.hit.passage
+    start, end = (passage.start + at for at in pair.span)
+    return Citation(
+        marker=1,
+        article_id=article.id,
+        title=article.title,
+        uri=article.uri,
+        published=article.published,
+        language=passage.language,
+        start=start,
+        end=end,
+        quote=article.text[start:end],
+        answer_start=start,
+        answer_end=end,
+    )
+
+
+def is_verbatim(citation: Citation, hits: Sequence[Hit]) -> bool:
+    """Tell whether a quote stands, letter by letter, at its offsets in an article that was found."""
+    c = citation
+    text = next((hit.article.text for hit in hits if hit.article.id == c.article_id), "")
+    return bool(c.quote) and text[c.start : c.end] == c.quote and c.start <= c.answer_start < c.answer_end <= c.end
