@@ -28,7 +28,7 @@ class TokenEmbedder(Protocol):
     """Embeds the tokens of texts in their context."""
 
     def embed_tokens(self, texts: Sequence[str]) -> list[tuple[Integers, Floats]]:
-        """Give for each text the characters under its tokens, ``(n, 2)``, and their vectors ``(n, dim)`` of length 1."""
+        """Give for each text the characters under its tokens, ``(n, 2)``, and their unit vectors, ``(n, dim)``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

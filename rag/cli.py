@@ -1,4 +1,4 @@
-"""The command line: rag add | remove | status | check | reembed | search | ask | show."""
+"""The command line: rag add | remove | status | check | reembed | search | ask | chat | show."""
 
 import argparse
 import io
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # the commands import what they need: --help and errors come 
     from index.build import Progress, Report
     from index.types import Where
     from rag.assistant import Assistant
-    from rag.types import Answer, Hit
+    from rag.types import Answer, Hit, Sentence
 
 USAGE_ERROR = 2
 _WIDTH = 100
@@ -30,6 +30,9 @@ examples:
   rag add news/ report.txt            index files and folders; again, it takes in only what changed
   rag ask "Who signed the agreement?" a cited answer, in any language
   rag ask --batch questions.jsonl     many questions, one JSON answer a line
+  rag chat                            question after question; a follow-up knows what was said
+  rag ask "…" --llm openai:qwen3 --base-url http://127.0.0.1:8080/v1
+                                      an LLM writes, and every sentence is checked before it is shown
   rag search "agreement" -k 5         the passages alone
 
 The index is the folder ./rag-index, or what --index, RAG_INDEX or "index" in rag.toml says.
@@ -50,6 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = load_settings()
         if options.index:
             settings = replace(settings, index=Path(options.index))
+        if getattr(options, "llm", None) is not None:
+            settings = replace(settings, llm=options.llm)
+        if getattr(options, "base_url", None) is not None:
+            settings = replace(settings, base_url=options.base_url)
         status: int = options.run(options, settings)
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -128,7 +135,17 @@ def _parser() -> argparse.ArgumentParser:
         "--batch", metavar="FILE.jsonl", help='questions, one {"id", "question"} a line ("-" for standard input)'
     )
     _add_filters(ask)
+    _add_chat_model(ask)
     ask.add_argument("--json", action="store_true", help="print one JSON object")
+
+    chat = command(
+        "chat",
+        _chat,
+        "ask question after question",
+        "A follow-up (“And when?”) is completed from what was said before.",
+    )
+    _add_filters(chat)
+    _add_chat_model(chat)
 
     show = command("show", _show, "print an indexed article as it is cited")
     show.add_argument("article", metavar="ARTICLE", help="file, URL or article id")
@@ -153,6 +170,17 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME",
         help="only articles from this site or folder (may be repeated)",
+    )
+
+
+def _add_chat_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--llm", metavar="PROVIDER:MODEL", help='let a chat model write the answer, as in openai:qwen3; "" for none'
+    )
+    parser.add_argument(
+        "--base-url",
+        metavar="URL",
+        help="its address: any OpenAI-compatible server (llama.cpp, vLLM, Ollama, LM Studio)",
     )
 
 
@@ -343,6 +371,8 @@ def _open_assistant(settings: Settings) -> "Assistant":
 
 def _search(options: argparse.Namespace, settings: Settings) -> int:
     where = _where(options)
+    from rag.terminal import origin_of
+
     hits = _open_assistant(settings).retrieve(options.question, options.k, where)
     if options.json:
         print(
@@ -350,7 +380,7 @@ def _search(options: argparse.Namespace, settings: Settings) -> int:
         )
         return 0
     for hit in hits:
-        origin = _origin(hit.article.published, hit.article.uri)
+        origin = origin_of(hit.article.published, hit.article.uri)
         answers = "" if hit.relevance is None else f"answers {hit.relevance:.0%}, "
         print(f"{hit.rank:>2}. {hit.article.title} ({origin})  {answers}score {hit.score:.3f}")
         print(textwrap.fill(hit.text, _WIDTH, initial_indent="    ", subsequent_indent="    ") + "\n")
@@ -367,12 +397,22 @@ def _ask(options: argparse.Namespace, settings: Settings) -> int:
         return _ask_batch(options.batch, where, settings)
     if not any(map(str.isalnum, options.question)):
         raise BadRequest("the question is empty: ask something in words, in any language")
-    answer = _open_assistant(settings).ask(options.question, where)
+    from rag.terminal import followed, print_answer
+
+    events = _open_assistant(settings).stream(options.question, where)
+    answer = followed(events)
     if options.json:
         print(json.dumps(_answer_record(answer), ensure_ascii=False))
     else:
-        _print_answer(answer)
+        print_answer(answer)
     return 0
+
+
+def _chat(options: argparse.Namespace, settings: Settings) -> int:
+    from rag.terminal import converse
+
+    where = _where(options)
+    return converse(_open_assistant(settings), where)
 
 
 def _ask_batch(name: str, where: "Where", settings: Settings) -> int:
@@ -416,12 +456,28 @@ def _answer_record(answer: "Answer") -> dict[str, Any]:
 
     return {
         "question": answer.question,
+        "standalone": answer.standalone,
+        "language": answer.language,
         "text": answer.text,
         "status": answer.status,
         "confidence": round(answer.confidence, 4),
+        "as_of": answer.as_of,
+        "answerer": answer.answerer,
+        "sentences": [_sentence_record(sentence) for sentence in answer.sentences],
+        "unsupported": [_sentence_record(sentence) for sentence in answer.unsupported],
+        "notes": list(answer.notes),
         "citations": [{**asdict(citation), "answer": citation.answer} for citation in answer.citations],
         "hits": [_hit_record(hit) for hit in answer.hits],
         "timings": answer.timings,
+    }
+
+
+def _sentence_record(sentence: "Sentence") -> dict[str, Any]:
+    return {
+        "text": sentence.text,
+        "markers": [citation.marker for citation in sentence.citations],
+        "verdict": sentence.verdict,
+        "detail": sentence.detail,
     }
 
 
@@ -435,37 +491,6 @@ def _hit_record(hit: "Hit") -> dict[str, Any]:
         "relevance": None if hit.relevance is None else round(hit.relevance, 4),
         "text": hit.text,
     }
-
-
-def _print_answer(answer: "Answer") -> None:
-    """Print the short answer, then the sentences quoted, then where they are from."""
-    from rag.messages import quoted_in, unsure
-
-    if answer.status == "partial":
-        print(unsure(answer.language))
-    print("\n".join(textwrap.fill(line, _WIDTH) for line in answer.text.splitlines()) + "\n")
-    for citation in answer.citations:
-        quote = f"[{citation.marker}] “{' '.join(citation.quote.split())}”"
-        print(textwrap.fill(quote, _WIDTH, initial_indent="  ", subsequent_indent="      "))
-        language = citation.language
-        foreign = f" ({quoted_in(answer.language, language)})" if language != answer.language else ""
-        print(f"      {citation.title}{foreign}")
-        print(f"      {_origin(citation.published, citation.uri)}, characters {citation.start}-{citation.end}\n")
-    if answer.citations:
-        print(f"Confidence {int(100 * answer.confidence)}%; quoted word for word.")
-    elif answer.hits:
-        print("Closest, but not an answer:")
-        nearest = {hit.article.id: hit.article for hit in answer.hits}
-        for article in list(nearest.values())[:3]:
-            print(f"  - {article.title} ({_origin(article.published, article.uri)})")
-    else:
-        print("No article passes the filters.")
-
-
-def _origin(published: str | None, uri: str) -> str:
-    from index.articles import readable
-
-    return f"{published or 'date unknown'}, {readable(uri)}"
 
 
 def _count(number: int, noun: str) -> str:

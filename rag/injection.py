@@ -10,15 +10,19 @@ from functools import lru_cache
 
 from rag.alignment import Span
 
-_MODEL = r"""(?:\b(?:AI(?:\s(?:readers?|systems?|models?|assistants?|agents?|tools?))?|LLMs?|(?:large\s+)?language\s+models?|chat\s?-?bots?
-    |bots?|answer\s+engines?|(?:any|you,?)\s+models?|the\s+same\s+model|models?\s+that\s+(?:can\s+)?reads?|assistants?|crawlers?|нейросет\w+|(?:языков\w+|генеративн\w+)\s+модел\w+|ИИ(?:-\w+)?
-    |чат-?бот\w*|бот\w{0,2}|(?:запомни|скажи|слушай),\s+модель|роботу?-\w+|ассистент\w{0,2}|искусственн\w+\s+интеллект\w*|KI(?:-\w+)?|Sprachmodelle?n?|(?:das|dem)\s+Modell
-    |inteligencia\s+artificial|asistentes?(?:\s+virtual\w*)?|modelos?\s+de\s+lengua\w+|modèles?\s+de\s+langage|intelligence\s+artificielle)\b
-    |人工智能|语言模型|大模型|聊天机器人|智能助手)"""
-_ORDER = r"""(?:\b(?:answer|reply|respond|say|tell|write|output|print|repeat|reveal|include|insert|append|cite|quote|render|decode|obey
-    |ignore|disregard|overwrite|must|shall|have\s+to|ответь\w*|отвеча[йе]\w*|скажи\w*|говори\w*|напиши\w*|пиши\w*|выда[йв]\w*|повтор[ия]\w*
-    |вставь\w*|утверждай\w*|обязан\w*|должн\w+|antworte|behaupte\w*|müssen|muss|sollen?|responde|diga|escriba|debe\w*|incluya|incluye
-    |répond\w*|dites|doit|doivent|applique\w*)\b|回答|必须|应当|输出|重复)"""
+_MODEL = r"""(?:\b(?:AI(?:\s(?:readers?|systems?|models?|assistants?|agents?|tools?))?|LLMs?|
+    (?:large\s+)?language\s+models?|chat\s?-?bots?|bots?|answer\s+engines?|(?:any|you,?)\s+models?|
+    the\s+same\s+model|models?\s+that\s+(?:can\s+)?reads?|assistants?|crawlers?|нейросет\w+|
+    (?:языков\w+|генеративн\w+)\s+модел\w+|ИИ(?:-\w+)?|чат-?бот\w*|бот\w{0,2}|
+    (?:запомни|скажи|слушай),\s+модель|роботу?-\w+|ассистент\w{0,2}|искусственн\w+\s+интеллект\w*|
+    KI(?:-\w+)?|Sprachmodelle?n?|(?:das|dem)\s+Modell|inteligencia\s+artificial|
+    asistentes?(?:\s+virtual\w*)?|modelos?\s+de\s+lengua\w+|modèles?\s+de\s+langage|
+    intelligence\s+artificielle)\b|人工智能|语言模型|大模型|聊天机器人|智能助手)"""
+_ORDER = r"""(?:\b(?:answer|reply|respond|say|tell|write|output|print|repeat|reveal|include|insert|append|cite|
+    quote|render|decode|obey|ignore|disregard|overwrite|must|shall|have\s+to|ответь\w*|отвеча[йе]\w*|
+    скажи\w*|говори\w*|напиши\w*|пиши\w*|выда[йв]\w*|повтор[ия]\w*|вставь\w*|утверждай\w*|обязан\w*|
+    должн\w+|antworte|behaupte\w*|müssen|muss|sollen?|responde|diga|escriba|debe\w*|incluya|incluye|
+    répond\w*|dites|doit|doivent|applique\w*)\b|回答|必须|应当|输出|重复)"""
 _ANSWER = r"(?:\b(?:answers?|repl(?:y|ies)|ответ\w*|antwort\w*|respuestas?|réponses?)\b|回答)"
 _SIGNS = (
     # To forget what it was told
@@ -64,9 +68,13 @@ def untrusted(text: str) -> tuple[Span, ...]:
 def speaks_to_a_model(text: str) -> bool:
     """Tell whether a text speaks to a language model, also in letters that only look alike, or backwards."""
     plain = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
-    forms = {plain, plain[::-1]}
-    forms |= {_LATIN_WORD.sub(lambda word: word[0].translate(table), plain) for table in (_LEET, _LOOK_ALIKES)}
-    forms.add(_CYRILLIC_WORD.sub(lambda word: word[0].translate(_LATIN_LOOK_ALIKES), plain))
+    forms = {
+        plain,
+        plain[::-1],
+        _LATIN_WORD.sub(lambda word: word[0].translate(_LEET), plain),
+        _LATIN_WORD.sub(lambda word: word[0].translate(_LOOK_ALIKES), plain),
+        _CYRILLIC_WORD.sub(lambda word: word[0].translate(_LATIN_LOOK_ALIKES), plain),
+    }
     return any(_SPEAKS.search(form) for form in forms)
 
 

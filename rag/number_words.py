@@ -4,7 +4,8 @@ import re
 from functools import lru_cache
 
 _WORDS = r"""
-1 one|first|once|один|одна|одно|одного|одной|одному|одну|одним|перв\w+|часу?(?=\s+(?:ночи|дня))|ein|eine[rnms]?|erste\w*|uno|una|primer\w*|une?|premi\w+|一
+1 one|first|once|один|одна|одно|одного|одной|одному|одну|одним|перв\w+|часу?(?=\s+(?:ночи|дня))
+1 ein|eine[rnms]?|erste\w*|uno|una|primer\w*|une?|premi\w+|一
 2 two|second|twice|both|дв[аеу]\w{0,3}|втор\w+|оба|обе|zwei\w*|dos|segund\w+|deux\w*|二|两|兩
 3 three|third|тр[иеё]\w{0,2}|трет\w+|drei|dritte\w*|tres|tercer\w*|trois\w*|三
 4 four|fourth|четыр\w+|четверо|четв[её]рт\w+|vier|vierte\w*|cuatro|cuart\w+|quatre|quatrième|四

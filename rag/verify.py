@@ -202,7 +202,9 @@ def _paired(claim: Tokens, language: str, passage: Tokens, hit: Hit) -> _Pair | 
     run = max(_runs(alignment, hit), key=worth, default=None)
     if run is None:
         return None
-    return _Pair(claim.text, hit, language != hit.passage.language, alignment, run, stated, named, *alignment.within(run))
+    return _Pair(
+        claim.text, hit, language != hit.passage.language, alignment, run, stated, named, *alignment.within(run)
+    )
 
 
 def _runs(alignment: Alignment, hit: Hit) -> Iterator[slice]:
