@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rag.alignment import Alignment, Span
 
 _DENIES = re.compile(
-    r"""\b(?:not|n['’]t|\w+n['’]t|never|no|none|nobody|nothing|nowhere|neither|nor|without|cannot
+    r"""\b(?:no\s+longer|больше\s+не|nicht\s+mehr|ya\s+no|not|n['’]t|\w+n['’]t|never|no|none|nobody|nothing|nowhere|neither|nor|without|cannot
     |не|ни|нет|нету|никогда|никто|никого|никому|никем|ничто|ничего|ничему|нигде|никуда|никак\w*|без|нельзя
     |ні|немає|ніхто|нічого|ніколи
     |nicht|nichts|nie|niemals|niemand\w*|kein\w*|nirgend\w*|weder|ohne
@@ -39,6 +39,7 @@ _MATCHED = 0.76  # cosine from which a word of the claim says what a denied word
 class Unpaired:
     """A denial without a counterpart: its text without it, and whether the other has a word that may stand for one."""
 
+    word: str
     rest: str
     is_implied: bool
 
@@ -77,12 +78,12 @@ def unpaired_denials(
         return any(abs(word - other) <= _NEAR + 1 for word in words for other in others)
 
     in_claim = [
-        Unpaired(_without(claim, span), is_beside(own, implied))
+        Unpaired(claim[slice(*span)], _without(claim, span), is_beside(own, implied))
         for span, own in ours
         if not is_beside(own, [place for _, place in theirs])
     ]
     in_quote = [
-        Unpaired(_without(quote, span), is_near(words, implied_by_claim))
+        Unpaired(quote[slice(*span)], _without(quote, span), is_near(words, implied_by_claim))
         for span, other in theirs
         if (words := denied_words(other)) and not is_near(words, [own for _, own in ours])
     ]

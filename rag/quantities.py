@@ -139,6 +139,8 @@ _ALIASES = {  # common, yet not in CLDR
     "sq m": "square-meter", "кв. км": "square-kilometer", "sq km": "square-kilometer", "куб. м": "cubic-meter",
     "公斤": "kilogram", "tonne": "tonne", "tonnes": "tonne", "吨": "tonne", "톤": "tonne", "квт·ч": "kilowatt-hour",
     "周年": "year", "週年": "year", "주년": "year", "mwh": "megawatt-hour", "мвт·ч": "megawatt-hour",
+    "мегаватт-час": "megawatt-hour", "мегаватт-часа": "megawatt-hour", "мегаватт-часов": "megawatt-hour",
+    "megawatt-hours": "megawatt-hour", "megawatt-hour": "megawatt-hour",
 }  # fmt: skip
 _OPEN = {"degree": {"celsius", "fahrenheit"}}  # a unit that leaves open which one
 # But of a year: "nel 2024 ha vinto" has no hectares, "2024日本" no days
@@ -284,7 +286,7 @@ _GOES_ON = r"[^\W\d_]|[²³/·⋅*]|(?<!\w\w)'"  # kg/m²; l'azienda
 _GAP = r"(?:(?<![\d.])\.)?\s?-?(?:(?:of|de|di)\s|d')?"
 _FIGURE = r"\d{1,3}(?:[ ']\d{3})+(?!\d)(?:[.,]\d+)?|\d+(?:[.,]\d+){0,6}"
 _GROUPED = r"[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d?(?:,\d\d)+,\d{3}"  # the latter is Indian
-_TO = {"-", " - ", " to ", " до ", " bis ", " a ", " hasta ", " à ", "到", "至"}
+_TO = {"-", " - ", " to ", " of ", " до ", " из ", " von ", " de ", " bis ", " a ", " hasta ", " à ", "到", "至"}
 _EXACT = Context(prec=100, traps=[])  # a number of a million digits becomes infinite, not an error
 
 

@@ -5,6 +5,8 @@ whatever form, that denies what it denies, and that says it: every word of the s
 quote's words, across languages (see `rag.alignment`). What lacks any of these is not supported, and why is said.
 """
 
+import re
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,19 +19,21 @@ from rag.alignment import Alignment, Floats, Integers, Span, TokenEmbedder, Toke
 from rag.injection import is_untrusted
 from rag.names import begin_alike, names, places_of
 from rag.negation import unpaired_denials
-from rag.quantities import Quantity, compatible, quantities, states
+from rag.quantities import Quantity, compatible, month, quantities, states
 from rag.types import Citation, Claim, Hit, Sentence, Verdict
 
 _MOST_SENTENCES = 3  # of a quote
 _LONGER = 0.01  # of cosine: what a further sentence has to add to be quoted
 _LACKING = 0.005  # of cosine: what a quote that lacks a number or name has to make up for
-_BESIDE = 4  # words between a number or name and what stands beside it in the claim, at most
-_NAMED, _NAMED_ABROAD = 0.9, 0.78  # cosine from which a name is the source's in other letters; in another language
-_NAMED_ALIKE = 0.77  # the same where the two begin alike
-_GAIN = (-0.005, 0.006)  # of likeness: leaving out a denial may not bring the texts this much nearer; if one is implied
+_BESIDE = 10  # words between a number or name and what stands beside it in the claim, at most
+_NAMED, _NAMED_ABROAD = 0.9, 0.77  # cosine from which a name is the source's in other letters; in another language
+_NAMED_ALIKE = 0.73  # the same where the two begin alike
+_GAIN = (-0.002, 0.005)  # of likeness: leaving out a denial may not bring the texts this much nearer; if one is implied
 # Cosines that all words together, and the fifth of them that is matched worst, have to reach; fitted on
 # eval/data/claims_dev.jsonl. Lower in another language than the passage's.
-_NEARNESS, _WORST = (0.78, 0.75), (0.69, 0.67)
+_NEARNESS, _WORST = (0.78, 0.75), (0.67, 0.65)
+_NO_NUMBER = re.compile(r":00\Z|[A-Za-z]\d+\Z")  # the minutes of 23:00; a line's or a road's name, such as L9
+_CLOSEST = 3  # passages that are looked at for a sentence that names none
 _REMEMBERED = 512  # passages
 
 Booleans = npt.NDArray[np.bool_]
@@ -42,6 +46,7 @@ class Verifier:
         """Compare meanings by ``embedder``."""
         self._embedder = embedder
         self._known: OrderedDict[str, Tokens] = OrderedDict()
+        self._lock = threading.Lock()
 
     def check(self, claims: Sequence[Claim], hits: Sequence[Hit]) -> list[Sentence]:
         """Give each claim with the quotes that support it, or with why there are none.
@@ -53,15 +58,30 @@ class Verifier:
             hits: as they stood in the prompt.
         """
         cited = [[hits[n - 1] for n in claim.passages if 1 <= n <= len(hits)] or list(hits) for claim in claims]
-        self._remember([hit.text for some in cited for hit in some])
+        passages = self._passages([hit.text for some in cited for hit in some])
         tokens = self._tokens([claim.text for claim in claims])
-        return [self._checked(c, t, some) for c, t, some in zip(claims, tokens, cited, strict=True)]
+        return [self._checked(c, t, some, passages) for c, t, some in zip(claims, tokens, cited, strict=True)]
 
-    def _checked(self, claim: Claim, tokens: Tokens, hits: Sequence[Hit]) -> Sentence:
+    def read_ahead(self, hits: Sequence[Hit]) -> None:
+        """Embed passages that sentences will be checked against, while a chat model is still at work."""
+        self._passages([hit.text for hit in hits])
+
+    def _passages(self, texts: Sequence[str]) -> dict[str, Tokens]:
+        with self._lock:
+            known = {text: self._known[text] for text in texts if text in self._known}
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        made = dict(zip(new, self._tokens(new), strict=True))
+        with self._lock:
+            self._known.update(made)
+            while len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        return known | made
+
+    def _checked(self, claim: Claim, tokens: Tokens, hits: Sequence[Hit], passages: dict[str, Tokens]) -> Sentence:
         language = detect(claim.text)
-        pairs = [pair for hit in hits if (pair := _paired(tokens, language, self._known[hit.text], hit))]
+        pairs = [pair for hit in hits if (pair := _paired(tokens, language, passages[hit.text], hit))]
         pairs.sort(key=lambda pair: -pair.nearness)
-        verdicts = [(pair, *self._verdict(pair)) for pair in pairs]
+        verdicts = [(pair, *self._verdict(pair)) for pair in pairs[: len(claim.passages) or _CLOSEST]]
         supporting = [pair for pair, verdict, _ in verdicts if verdict == "supported"][: len(claim.passages) or 1]
         if supporting:
             return Sentence(claim.text, tuple(map(_citation, supporting)), "supported")
@@ -81,7 +101,7 @@ class Verifier:
         return "supported", ""
 
     def _contradiction(self, pair: "_Pair") -> str:
-        """Give what the claim would be nearer to its quote, or its quote to it, with one denial less."""
+        """Give a denial without which claim and quote would be nearer to each other."""
         in_claim, in_quote = unpaired_denials(pair.claim, pair.passage, pair.alignment, pair.run)
         if not in_claim and not in_quote:
             return ""
@@ -91,17 +111,11 @@ class Verifier:
         for unpaired, rest in zip([*in_claim, *in_quote], others, strict=True):
             nearer = likeness(rest, quote) if unpaired in in_claim else likeness(claim, rest)
             if nearer - known > _GAIN[unpaired.is_implied]:
-                return unpaired.rest
+                return unpaired.word
         return ""
 
     def _tokens(self, texts: Sequence[str]) -> list[Tokens]:
         return [Tokens(text, *found) for text, found in zip(texts, self._embedder.embed_tokens(texts), strict=True)]
-
-    def _remember(self, passages: Sequence[str]) -> None:
-        new = [text for text in dict.fromkeys(passages) if text not in self._known]
-        self._known.update(zip(new, self._tokens(new), strict=True))
-        while len(self._known) > max(_REMEMBERED, len(passages)):
-            self._known.popitem(last=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,11 +154,14 @@ class _Pair:
 
     def other_number(self) -> str:
         """Give a number or date of the claim that the quote does not have, or has of something else."""
+        sources = (self.quote, self.hit.article.title)
         for stated in self.stated:
             places = [q.start for q in quantities(self.quote) if compatible(stated, q)]
-            if not states(stated, self.quote, self.hit.article.published) or not self._is_beside(stated.start, places):
+            is_stated = any(states(stated, text, self.hit.article.published) for text in sources)
+            if not is_stated or not self._is_beside(stated.start, places):
                 return self.claim[stated.start : stated.end]
-        return ""
+        known = {number for text in sources for _, number in _months(text)}
+        return next((self.claim[a:b] for (a, b), number in self.months if number not in known), "")
 
     def other_name(self) -> str:
         """Give a name of the claim that the quote does not have, or has elsewhere."""
@@ -161,10 +178,15 @@ class _Pair:
         score, partner = self.scores[word], self.alignment.places[self.partners[word]]
         is_translated = score >= (_NAMED_ABROAD if self.is_foreign else _NAMED)
         is_alike = self.is_foreign and score >= _NAMED_ALIKE and begin_alike(name, self.passage, partner)
-        return is_translated or is_alike or bool(places_of(name, self._subject))
+        return is_translated or is_alike or bool(places_of(name, self.subject))
 
     @property
-    def _subject(self) -> str:
+    def months(self) -> list[tuple[Span, int]]:
+        """The months that the claim names outside dates."""
+        return [found for found in _months(self.claim) if not any(q.start <= found[0][0] < q.end for q in self.stated)]
+
+    @property
+    def subject(self) -> str:
         """Title and first sentence of the article: who or what a quote may only call "the company"."""
         article = self.hit.article
         start, end = next(sentence_spans(article.text, article.language), (0, 0))
@@ -173,7 +195,7 @@ class _Pair:
     def _is_beside(self, start: int, places: Sequence[int]) -> bool:
         """Tell whether any of some places in the quote is near what matches the words about a place in the claim."""
         word, shift = self.alignment.word(start), self.span[0]
-        near = self.partners[max(0, word - 2) : word + 3]
+        near = [*self.partners[max(0, word - 2) : word], *self.partners[word + 1 : word + 3]]  # its own is no witness
         found = [self.alignment.place(shift + place) for place in places]
         return not found or any(abs(int(partner) - place) <= _BESIDE for partner in near for place in found)
 
@@ -184,7 +206,7 @@ def _paired(claim: Tokens, language: str, passage: Tokens, hit: Hit) -> _Pair | 
     if alignment is None:
         return None
     sentences = [passage.text[start:end] for start, end in alignment.sentences]
-    stated = [q for q in quantities(claim.text) if claim.text[q.start : q.end] != "00"]  # 23:00 is 23
+    stated = [q for q in quantities(claim.text) if not _NO_NUMBER.search(claim.text[: q.end], max(0, q.start - 1))]
     named = [(a, b) for a, b in names(claim.text, language) if not any(a < q.end and b > q.start for q in stated)]
     has = np.array(
         [
@@ -215,6 +237,14 @@ def _runs(alignment: Alignment, hit: Hit) -> Iterator[slice]:
         for stop in range(first + 1, min(first + _MOST_SENTENCES, len(spans)) + 1):
             if all(quotable[first:stop]):
                 yield slice(first, stop)
+
+
+def _months(text: str) -> list[tuple[Span, int]]:
+    """Give the words that name a month, and which; but for such as are mostly other words."""
+    words = [
+        match for match in re.finditer(r"[^\W\d_]{3,}", text) if match[0] not in ("may", "march", "mars", "set", "out")
+    ]
+    return [(word.span(), number) for word in words if (number := month(word[0]))]
 
 
 def _citation(pair: _Pair) -> Citation:

@@ -1,5 +1,6 @@
 """Answers that a chat model writes: from the passages found, each sentence checked before it counts as supported."""
 
+import threading
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 
@@ -46,11 +47,14 @@ class Writer:
         chat = self.chat
         prompt = prompt_for(question, hits[:_MOST_PASSAGES], chat.prompt_tokens, chat.count_tokens)
         yield Progress("writing", len(prompt.hits))
+        reading = threading.Thread(target=self._verifier.read_ahead, args=(prompt.hits,), daemon=True)
+        reading.start()
         claims = ClaimStream(question.language, len(prompt.hits))
         sentences: list[Sentence] = []
         markers: dict[tuple[str, int, int], int] = {}
 
         def checked(new: Sequence[Claim]) -> Generator[Step, str | None, None]:
+            reading.join()
             for claim in new:
                 yield Checking(claim.text)
                 sentence = _numbered(self._verifier.check([claim], prompt.hits)[0], markers)

@@ -41,7 +41,7 @@ class SmolServer:
         params.port = 0
         params.n_parallel = 2
         params.n_ctx = self.context * params.n_parallel
-        params.cpuparams.n_threads = 2
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1  # more wait for each other, spinning
         params.warmup = False
         params.verbosity = 0
         self._server = xllamacpp.Server(params)
