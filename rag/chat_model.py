@@ -71,6 +71,11 @@ _PROVIDERS = {
 }
 
 
+def _about(provider: str) -> _Provider:
+    """Give what is known of a provider; of one that is only LangChain's, nothing: its package finds its own key."""
+    return _PROVIDERS.get(provider, _Provider(""))
+
+
 def open_chat_model(settings: Settings) -> ChatModel | None:
     """Open the chat model that the settings name; ``None`` if they name none. Contacts nobody yet.
 
@@ -80,10 +85,10 @@ def open_chat_model(settings: Settings) -> ChatModel | None:
     if not settings.llm:
         return None
     provider, _, model = settings.llm.partition(":")
-    if provider not in _PROVIDERS or not model:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", provider) or not model:
         raise BadRequest(
-            f"setting llm is {settings.llm!r}; write provider:model with one of {', '.join(_PROVIDERS)}; "
-            "a server that speaks OpenAI's language is openai:MODEL with base_url"
+            f"setting llm is {settings.llm!r}; write provider:model, with {', '.join(_PROVIDERS)} or another provider of "
+            "LangChain; a server that speaks OpenAI's language is openai:MODEL with base_url"
         )
     _check_address(settings.base_url)
     if settings.llm_answer >= settings.llm_context:
@@ -91,7 +96,7 @@ def open_chat_model(settings: Settings) -> ChatModel | None:
             f"setting llm_answer is {settings.llm_answer}; it has to be below llm_context, {settings.llm_context}"
         )
     key = _read_key(settings.llm_key_file) if settings.llm_key_file else _key_around(provider)
-    if not key and not settings.base_url and (variables := _PROVIDERS[provider].key_variables):
+    if not key and not settings.base_url and (variables := _about(provider).key_variables):
         raise BadRequest(
             f"{settings.llm} needs an API key: set {variables[0]}, or llm_key_file to a file that holds it"
         )
@@ -125,7 +130,7 @@ def _read_key(file: str) -> str:
 
 
 def _key_around(provider: str) -> str:
-    for variable in _PROVIDERS[provider].key_variables:
+    for variable in _about(provider).key_variables:
         if key := os.environ.get(variable, "").strip():
             if not _is_key(key):
                 raise BadRequest(f"{variable} in the environment does not hold an API key")
@@ -142,7 +147,9 @@ def _open(provider: str, model: str, settings: Settings, key: str) -> "BaseChatM
     from langchain.chat_models import init_chat_model
 
     headers = {"Connection": "close"}  # an event loop cannot use a connection that another one left idle
-    options: dict[str, Any] = {"temperature": 0, "base_url": settings.base_url or _PROVIDERS[provider].address}
+    options: dict[str, Any] = {"temperature": 0}
+    if address := settings.base_url or _about(provider).address:
+        options["base_url"] = address
     if provider == "ollama":
         headers |= {"Authorization": f"Bearer {key}"} if key else {}
         options |= {"num_predict": settings.llm_answer, "num_ctx": settings.llm_context}
@@ -150,15 +157,19 @@ def _open(provider: str, model: str, settings: Settings, key: str) -> "BaseChatM
     else:
         # Their own retries would repeat after a timeout too, and so give up after several times llm_timeout.
         options |= {"max_tokens": settings.llm_answer, "timeout": settings.llm_timeout, "max_retries": 0}
-        options |= {"api_key": key or "none"}  # local servers want none, the libraries do
-        options |= {"additional_headers" if provider == "google_genai" else "default_headers": headers}
+        if key or provider in _PROVIDERS:
+            options |= {"api_key": key or "none"}  # local servers want none, the libraries do
+        if provider in _PROVIDERS:
+            options |= {"additional_headers" if provider == "google_genai" else "default_headers": headers}
     if provider == "openai":
         options |= {"stream_chunk_timeout": None}  # of the asynchronous half alone; bytes that come are life enough
     try:
         opened: BaseChatModel = init_chat_model(model, model_provider=provider, **options)
         return opened
     except ImportError:
-        failure = f"{settings.llm} needs a package: pip install 'rag-articles[{_PROVIDERS[provider].extra}]'"
+        extra = _about(provider).extra
+        package = f"'rag-articles[{extra}]'" if extra else f"langchain-{provider.replace('_', '-')}"
+        failure = f"{settings.llm} needs a package: pip install {package}"
     except Exception as error:
         failure = f"{settings.llm} cannot be opened: {_one_line(str(error), key)}"
     raise BadRequest(failure)  # out of the except clause, so that it carries no cause that may hold the key
@@ -172,7 +183,7 @@ class LangChainModel:
         self._settings = settings
         self._model = model
         self._key = key
-        provider = _PROVIDERS[settings.llm.partition(":")[0]]
+        provider = _about(settings.llm.partition(":")[0])
         address = settings.base_url or provider.address
         self._where = f"{settings.llm} at {address}" if address else settings.llm
         self._key_source = settings.llm_key_file or " or ".join((*provider.key_variables, "llm_key_file"))

@@ -154,13 +154,12 @@ class _Pair:
 
     def other_number(self) -> str:
         """Give a number or date of the claim that the quote does not have, or has of something else."""
-        sources = (self.quote, self.hit.article.title)
         for stated in self.stated:
             places = [q.start for q in quantities(self.quote) if compatible(stated, q)]
-            is_stated = any(states(stated, text, self.hit.article.published) for text in sources)
+            is_stated = states(stated, self.quote, self.hit.article.published)
             if not is_stated or not self._is_beside(stated.start, places):
                 return self.claim[stated.start : stated.end]
-        known = {number for text in sources for _, number in _months(text)}
+        known = {number for _, number in _months(self.quote)}
         return next((self.claim[a:b] for (a, b), number in self.months if number not in known), "")
 
     def other_name(self) -> str:

@@ -407,8 +407,9 @@ def test_a_key_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (Settings(llm="qwen3"), "llm is 'qwen3'; write provider:model with one of openai, anthropic"),
-        (Settings(llm="qwen3:8b"), "llm is 'qwen3:8b'; write provider:model"),
+        (Settings(llm="qwen3"), "llm is 'qwen3'; write provider:model, with openai, anthropic"),
+        (Settings(llm="qwen3:8b"), "qwen3:8b cannot be opened: Unsupported provider='qwen3'"),
+        (Settings(llm="mistralai:m"), "mistralai:m needs a package: pip install langchain-mistralai"),
         (Settings(llm="openai:"), "write provider:model"),
         (Settings(llm="openai:gpt"), "openai:gpt needs an API key: set OPENAI_API_KEY, or llm_key_file"),
         (Settings(llm="anthropic:claude"), "set ANTHROPIC_API_KEY"),
