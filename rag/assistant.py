@@ -149,7 +149,7 @@ class Assistant:
         asked = self._understood(alone)
         scope = time_scope(alone, asked.language, today)
         yield Progress("searching", self.index.count_passages())
-        found = self._found(asked, scope, where)
+        found, period = self._found(asked, scope, where)
         watch.lap("retrieve_ms")
         yield Progress("reading", len(found))
         hits = recency.preferring(scope, self._reranker.rerank(asked, found))
@@ -159,31 +159,31 @@ class Assistant:
         written: list[Sentence] | None = None
         if self._writer and hits and not failure:
             try:
-                written = yield from self._writer.write(asked, hits)
+                written, failure = yield from self._writer.write(asked, hits)
             except ChatModelFailed as error:
                 failure = error
         answer = self._answer(text, asked, hits, written)
         if written is None:
             yield from map(Checked, answer.sentences)
         watch.lap("answer_ms")
+        notes = [messages.only_published(asked.language, period)] if period else []
         if failure:
-            note = messages.broke_off if written else messages.fell_back
-            answer = replace(answer, notes=(note(asked.language, str(failure)), *answer.notes))
-        yield Done(replace(answer, timings=watch.laps))
+            notes.append((messages.broke_off if written else messages.fell_back)(asked.language, str(failure)))
+        yield Done(replace(answer, notes=(*notes, *answer.notes), timings=watch.laps))
 
     def _answer(self, text: str, asked: Question, hits: list[Hit], written: list[Sentence] | None) -> Answer:
         """Put together what was written and checked, or, if no chat model wrote, what the reader quotes."""
-        if written is None:
-            draft = self._reader.read(asked, hits)
-            sentences = [s for s in draft.sentences if all(is_verbatim(c, hits) for c in s.citations)]
-            confidence, unsupported = draft.confidence, []
-        else:
-            sentences = [s for s in written if s.is_supported]
-            cited = {c.article_id for s in sentences for c in s.citations}
+        draft = self._reader.read(asked, hits)
+        read = [s for s in draft.sentences if all(is_verbatim(c, hits) for c in s.citations)]
+        supported = read if written is None else [s for s in written if s.is_supported]
+        unsupported = [s for s in written or () if not s.is_supported]
+        sentences = supported if written is None else recency.with_contradictions(supported, read, hits)
+        citations = [c for s in sentences for c in s.citations]
+        confidence = draft.confidence
+        if written is not None:
+            cited = {c.article_id for c in citations}
             confidence = max((hit.relevance or 0.0 for hit in hits if hit.article.id in cited), default=0.0)
-            unsupported = [s for s in written if not s.is_supported]
-        citations = {c.marker: c for s in sentences for c in s.citations}
-        newer = recency.superseded_by(list(citations.values()), hits)
+        newer = recency.superseded_by([c for s in supported for c in s.citations], hits)
         warning = newer and messages.superseded(
             asked.language, newer.article.published or "", recency.answer_of(newer), newer.article.title
         )
@@ -193,10 +193,10 @@ class Assistant:
             text=(" " if written else "\n").join(s.marked for s in sentences) or messages.no_answer(asked.language),
             status=self._status(confidence, bool(unsupported)) if sentences else "abstained",
             confidence=confidence,
-            citations=tuple(citations.values()),
+            citations=tuple({c.marker: c for c in citations}.values()),
             hits=tuple(hits),
             language=asked.language,
-            as_of=max((c.published for c in citations.values() if c.published), default=None),
+            as_of=max((c.published for c in citations if c.published), default=None),
             sentences=tuple(sentences),
             unsupported=tuple(unsupported) if self._settings.show_unsupported else (),
             notes=(warning,) if warning else (),
@@ -223,14 +223,14 @@ class Assistant:
         read = self._reranker.rerank(asked, found[: self._settings.passages])
         return [*read, *found[self._settings.passages :]][:k]
 
-    def _found(self, asked: Question, scope: TimeScope, where: Where) -> list[Hit]:
-        """Search; where the question names the publication dates it wants, among those if there are any."""
+    def _found(self, asked: Question, scope: TimeScope, where: Where) -> tuple[list[Hit], str]:
+        """Search; where the question names the publication dates it wants, among those, and say which if any is."""
         settings = self._settings
         if scope.is_publication and not (where.published_from or where.published_to):
             dated = replace(where, published_from=scope.since, published_to=scope.until)
             if found := HybridRetriever(self.index, settings.per_article, dated).retrieve(asked, settings.passages):
-                return found
-        return HybridRetriever(self.index, settings.per_article, where).retrieve(asked, settings.passages)
+                return found, f"{scope.since or '…'} – {scope.until or '…'}"
+        return HybridRetriever(self.index, settings.per_article, where).retrieve(asked, settings.passages), ""
 
     def _checked(self, question: str) -> str:
         text = re.sub(r"\s+", " ", unicodedata.normalize("NFC", question.encode("utf-8", "replace").decode())).strip()

@@ -87,8 +87,8 @@ def open_chat_model(settings: Settings) -> ChatModel | None:
     provider, _, model = settings.llm.partition(":")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", provider) or not model:
         raise BadRequest(
-            f"setting llm is {settings.llm!r}; write provider:model, with {', '.join(_PROVIDERS)} or another provider of "
-            "LangChain; a server that speaks OpenAI's language is openai:MODEL with base_url"
+            f"setting llm is {settings.llm!r}; write provider:model, with {', '.join(_PROVIDERS)} or another "
+            "provider of LangChain; a server that speaks OpenAI's language is openai:MODEL with base_url"
         )
     _check_address(settings.base_url)
     if settings.llm_answer >= settings.llm_context:

@@ -76,7 +76,14 @@ _BROKE_OFF = {
     "de": "Das Sprachmodell brach ab; gezeigt wird, was bis dahin geprüft war: {}",
     "es": "El modelo de lenguaje se interrumpió; se muestra lo comprobado hasta entonces: {}",
     "fr": "Le modèle de langue s’est interrompu ; voici ce qui était vérifié jusque-là : {}",
+    "it": "Il modello linguistico si è interrotto; ecco ciò che era stato verificato fino a quel punto: {}",
+    "pt": "O modelo de linguagem foi interrompido; mostra-se o que foi verificado até então: {}",
+    "pl": "Model językowy przerwał; pokazano to, co sprawdzono do tego momentu: {}",
+    "tr": "Dil modeli yarıda kesildi; o ana kadar denetlenenler gösteriliyor: {}",
     "zh": "语言模型中断；以下为此前已核实的内容：{}",
+    "ja": "言語モデルが中断したため、それまでに確認できた内容を示します：{}",
+    "ko": "언어 모델이 중단되어 그때까지 확인된 내용만 표시합니다: {}",
+    "ar": "توقف نموذج اللغة؛ يظهر ما جرى التحقق منه حتى ذلك الحين: {}",
 }
 
 
@@ -106,6 +113,29 @@ _SUPERSEDED = {
 def superseded(language: str, date: str, answer: str, title: str) -> str:
     """Say that a newer article has another figure."""
     return _said(_SUPERSEDED, language).format(date=date, answer=answer, title=title)
+
+
+_ONLY_PUBLISHED = {
+    "en": "Only articles published in this period were searched: {}.",
+    "ru": "Поиск шёл только по статьям, опубликованным в этот период: {}.",
+    "uk": "Пошук ішов лише серед статей, опублікованих у цей період: {}.",
+    "de": "Gesucht wurde nur in Artikeln aus diesem Zeitraum: {}.",
+    "es": "Solo se buscó en artículos publicados en este periodo: {}.",
+    "fr": "Seuls les articles publiés dans cette période ont été consultés : {}.",
+    "it": "Si è cercato solo tra gli articoli pubblicati in questo periodo: {}.",
+    "pt": "Só se pesquisou em artigos publicados neste período: {}.",
+    "pl": "Przeszukano tylko artykuły opublikowane w tym okresie: {}.",
+    "tr": "Yalnızca bu dönemde yayımlanan makaleler arandı: {}.",
+    "zh": "仅检索了此期间发表的文章：{}。",
+    "ja": "この期間に公開された記事のみを検索しました：{}。",
+    "ko": "이 기간에 게재된 기사만 검색했습니다: {}.",
+    "ar": "جرى البحث فقط في المقالات المنشورة في هذه الفترة: {}.",
+}
+
+
+def only_published(language: str, period: str) -> str:
+    """Say that only articles of a period were searched."""
+    return _said(_ONLY_PUBLISHED, language).format(period)
 
 
 _AS_OF = {

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 
-from rag.quantities import compatible, quantities
+from rag.reader.agreement import is_other_figure
 from rag.time_scope import TimeScope
-from rag.types import Citation, Hit
+from rag.types import Citation, Hit, Sentence
 
 _PREFERENCE = 0.15  # of relevance (0..1): what being of the right time makes up for
 _AS_RELEVANT = 0.5  # of the cited passage's relevance: a newer passage less relevant is about something else
@@ -61,18 +62,36 @@ def superseded_by(citations: Sequence[Citation], hits: Sequence[Hit]) -> Hit | N
         and (hit.relevance or 0.0) >= least
         and hit.article.id not in cited
     ]
-    changed = [hit for hit in newer if any(_is_changed(answer_of(old), answer_of(hit)) for old in ours)]
+    changed = [hit for hit in newer if any(is_other_figure(answer_of(old), answer_of(hit)) for old in ours)]
     return max(changed, key=lambda hit: hit.article.published or "", default=None)
+
+
+def with_contradictions(written: Sequence[Sentence], read: Sequence[Sentence], hits: Sequence[Hit]) -> list[Sentence]:
+    """Add to what a chat model wrote what the reader found in other articles that gives another figure, newer first.
+
+    Args:
+        written: supported sentences.
+        read: the reader's own, each with its dates.
+        hits: as they were read.
+    """
+    cited = {citation.article_id for sentence in written for citation in sentence.citations}
+    answers = [answer_of(hit) for hit in hits if hit.article.id in cited and hit.reading]
+    markers = count(1 + max((c.marker for sentence in written for c in sentence.citations), default=0))
+    added = [
+        replace(sentence, citations=tuple(replace(c, marker=next(markers)) for c in sentence.citations))
+        for sentence in read
+        if not cited & {c.article_id for c in sentence.citations}
+        and any(is_other_figure(answer, sentence.citations[0].answer) for answer in answers)
+    ]
+    latest = _latest(written)
+    newer = [sentence for sentence in added if _latest([sentence]) > latest]
+    return [*newer, *written, *(sentence for sentence in added if sentence not in newer)]
+
+
+def _latest(sentences: Sequence[Sentence]) -> str:
+    return max((c.published or "" for sentence in sentences for c in sentence.citations), default="")
 
 
 def answer_of(hit: Hit) -> str:
     """Give the short answer that was read in a passage."""
     return hit.text[hit.reading.start : hit.reading.end] if hit.reading else ""
-
-
-def _is_changed(old: str, new: str) -> bool:
-    """Tell whether two answers give figures of one kind, but not the same."""
-    before, after = quantities(old), quantities(new)
-    if not before or not after:
-        return False
-    return not any(compatible(a, b) for a in before for b in after)

@@ -36,10 +36,14 @@ class Writer:
             reply += piece
         return rewritten(reply, question, history)
 
-    def write(self, question: Question, hits: Sequence[Hit]) -> Generator[Step, str | None, list[Sentence]]:
-        """Give the sentences of an answer as checked, in order; none if the model says that there is no answer.
+    def write(
+        self, question: Question, hits: Sequence[Hit]
+    ) -> Generator[Step, str | None, tuple[list[Sentence], ChatModelFailed | None]]:
+        """Write an answer from the first of ``hits``.
 
-        Where the model breaks off, what was supported until then is the answer.
+        Returns:
+            Its sentences as checked, in order, none if the model says that there is no answer; and why it broke off,
+            if it did after something was supported.
 
         Raises:
             ChatModelFailed: the model cannot be had, or broke off before anything was supported.
@@ -64,11 +68,12 @@ class Writer:
         try:
             while not claims.is_full and (piece := (yield prompt.request)):
                 yield from checked(claims.take(piece))
-        except ChatModelFailed:
+        except ChatModelFailed as failure:
             if not any(sentence.is_supported for sentence in sentences):
                 raise
+            return sentences, failure  # the sentence that it broke off in is no whole one
         yield from checked(claims.end())
-        return sentences
+        return sentences, None
 
 
 def _numbered(sentence: Sentence, markers: dict[tuple[str, int, int], int]) -> Sentence:

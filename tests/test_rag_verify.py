@@ -214,7 +214,7 @@ def test_the_quote_is_the_sentence_that_says_it(check: Check) -> None:
     [
         (
             BRIDGE,
-            "The swing bridge in Port Ellery reopened on 14 March 2024 and the county paid 3.4 million pounds for the work.",
+            "The swing bridge in Port Ellery reopened on 14 March 2024 and the county paid 3.4 million pounds for it.",
             "The swing bridge",
             "than planned.",
         ),

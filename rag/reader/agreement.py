@@ -42,6 +42,19 @@ def agree(a: str, b: str) -> bool:
     return bool(words_a and words_b) and (_within(words_a, words_b) or _within(words_b, words_a))
 
 
+def is_other_figure(a: str, b: str) -> bool:
+    """Tell whether two short answers give different figures of one kind: two sums of money, two dates, two lengths."""
+    stated_a, stated_b = quantities(a), quantities(b)
+    same_kind = any(_kind(x) & _kind(y) for x in stated_a for y in stated_b)
+    return same_kind and not any(compatible(x, y) for x in stated_a for y in stated_b)
+
+
+def _kind(quantity: Quantity) -> frozenset[str]:
+    if quantity.days:
+        return frozenset({"date"})
+    return quantity.units or frozenset({"count"}) if isinstance(quantity, Number) else frozenset()
+
+
 def _is_year(quantity: Quantity) -> bool:
     return isinstance(quantity, Number) and bool(quantity.days)
 

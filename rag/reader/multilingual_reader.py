@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import count
 
 from index.language import is_unspaced, sentence_spans
-from rag.reader.agreement import agree
+from rag.reader.agreement import agree, is_other_figure
 from rag.reader.calibration import evidence, probability
 from rag.reader.pair_reader import PairReader
 from rag.types import Citation, Draft, Hit, Question, Reading, Sentence
@@ -48,7 +48,7 @@ class MultilingualReader:
         """Quote the best passage's answer, and beside it those of other articles that are nearly as likely.
 
         Answers that agree stand in one line with all their sources; such as differ in lines of their own, each with
-        the dates of its articles.
+        the dates of its articles, and after what a newer one says otherwise.
         """
         chosen = _chosen(hits, self._min_confidence)
         confidence = max((hit.relevance or 0.0 for hit in hits), default=0.0)
@@ -62,9 +62,22 @@ class MultilingualReader:
                 groups.append([citation])
             else:
                 group.append(citation)
+        groups.sort(key=lambda group: _is_superseded(group, groups))
         marker = count(1)
         marked = [[replace(citation, marker=next(marker)) for citation in group] for group in groups]
         return Draft(tuple(_sentence(group, is_disputed=len(groups) > 1) for group in marked), confidence)
+
+
+def _is_superseded(group: Sequence[Citation], groups: Sequence[Sequence[Citation]]) -> bool:
+    """Tell whether another of the groups has a newer article that gives another figure of the same kind."""
+    newest = _newest(group)
+    return bool(newest) and any(
+        _newest(other) > newest and is_other_figure(group[0].answer, other[0].answer) for other in groups
+    )
+
+
+def _newest(group: Sequence[Citation]) -> str:
+    return max((citation.published or "" for citation in group), default="")
 
 
 def heading(hit: Hit) -> str:
