@@ -229,7 +229,7 @@ class Assistant:
         if scope.is_publication and not (where.published_from or where.published_to):
             dated = replace(where, published_from=scope.since, published_to=scope.until)
             if found := HybridRetriever(self.index, settings.per_article, dated).retrieve(asked, settings.passages):
-                return found, f"{scope.since or '…'} – {scope.until or '…'}"
+                return found, " – ".join(dict.fromkeys([scope.since or "…", scope.until or "…"]))
         return HybridRetriever(self.index, settings.per_article, where).retrieve(asked, settings.passages), ""
 
     def _checked(self, question: str) -> str:
