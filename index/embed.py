@@ -5,6 +5,7 @@ sentence-transformers model, and the default one where there is a GPU to add art
 libraries happens when a model is first used, not before: a command that needs no model stays quick.
 """
 
+import re
 import threading
 from collections.abc import Sequence
 from functools import cached_property
@@ -19,6 +20,8 @@ from index.errors import ModelUnavailable
 from index.onnx_encoder import OnnxEncoder
 
 Floats = npt.NDArray[np.float32]
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which no tokenizer takes
 
 DEFAULT_EMBEDDER = "multilingual-e5-small"
 
@@ -103,8 +106,11 @@ class OnnxE5:
             For each text ``(n, 2)``, the characters of it under each token, and ``(n, 384)`` float32, L2-normalised.
         """
         prefix = "query: "  # e5's own for comparing texts of one kind
-        encodings = self._tokenizer.encode_batch([prefix + text for text in texts])
-        found: list[tuple[npt.NDArray[np.int64], Floats]] = [(np.zeros((0, 2), np.int64), np.zeros((0, self.dim), np.float32))] * len(texts)
+        whole = [_LONE_SURROGATE.sub("\ufffd", prefix + text) for text in texts]
+        encodings = self._tokenizer.encode_batch(whole)
+        found: list[tuple[npt.NDArray[np.int64], Floats]] = [
+            (np.zeros((0, 2), np.int64), np.zeros((0, self.dim), np.float32))
+        ] * len(texts)
         for batch, states, _ in self._encoder.states([encoding.ids[: self.max_tokens] for encoding in encodings]):
             for place, row in enumerate(batch):
                 offsets = np.array(encodings[row].offsets[: self.max_tokens], np.int64) - len(prefix)

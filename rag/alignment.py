@@ -100,6 +100,8 @@ def _words(text: str) -> list[Span]:
 
 def likeness(a: Tokens, b: Tokens) -> float:
     """Give how alike two texts are, -1..1: BERTScore's F1, of how well each one's tokens are matched by the other's."""
+    if not len(a.vectors) or not len(b.vectors):
+        return 0.0
     cosines = a.vectors @ b.vectors.T
     recall, precision = float(cosines.max(axis=1).mean()), float(cosines.max(axis=0).mean())
     return 2 * recall * precision / (recall + precision)

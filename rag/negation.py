@@ -12,15 +12,15 @@ _DENIES = re.compile(
     |ні|немає|ніхто|нічого|ніколи
     |nicht|nichts|nie|niemals|niemand\w*|kein\w*|nirgend\w*|weder|ohne
     |nunca|jamás|nadie|nada|ning[úu]n\w*|ni|sin|tampoco
-    |pas|jamais|aucun\w*|rien|personne|sans
-    |non|mai|nessun\w*|senza|não|nenhum\w*|sem|bez|żaden|żadn\w*
+    |pas|jamais|aucun\w*|rien|sans
+    |non|nessun\w*|senza|não|nenhum\w*|sem|bez|żaden|żadn\w*
     )\b|不|没|沒|未|无|無|非(?!洲|常)|ない|なかった|ません""",
     re.IGNORECASE | re.VERBOSE,
 )
 _DENIES_NOTHING = re.compile(
     r"""\A\W*(?:no|нет|nein|non|不|не)\s*[,，—–-]|\bnot\s+only|\b(?:no|not|не|nicht|pas)\s+(?:later|earlier|fewer|less|more|менее|меньше|более|больше|позже|позднее
-    |раньше|ранее|mehr\s+als|weniger|plus|moins)\b|\bне\s+(?:только|просто)|\bnicht\s+nur|\bno\s+s[oó]lo|\bnon\s+seulement
-    |不仅|不但|不过|不同|不断|不久|不少于|不超过|不到|无锡|无人|无轨|无线|\bno\.\s?\d""",
+    |раньше|ранее|mehr\s+als|weniger|plus|moins|menos|más)\b|\bnon-\w|\bне\s+(?:только|просто)|\bnicht\s+nur|\bno\s+s[oó]lo|\bnon\s+seulement
+    |不仅|不但|不过|不同|不断|不久|不少于|不超过|不到|无锡|无人|无轨|无线|\bno\.?\s?\d""",
     re.IGNORECASE | re.VERBOSE,
 )
 _IMPLIES = re.compile(  # words that deny in their own way, by their beginnings

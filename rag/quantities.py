@@ -89,7 +89,8 @@ def states(quantity: Quantity, source: str, published: str | None) -> bool:
         stated: set[int | None] = {year for other in quantities(source) for year, _, _ in other.days if year}
         is_year_of_issue = issued is not None and issued[0] in years and not stated
         return bool(said) or is_year_of_issue or any(value in counted(source) for value in quantity.values)
-    if issued is not None and issued in quantity.days:
+    is_dated = any(None not in day for other in quantities(source) for day in other.days)
+    if issued is not None and issued in quantity.days and not is_dated:
         return True
     stated = {year for other in said for year, _, _ in other.days if year}
     if not stated:

@@ -341,6 +341,11 @@ def test_no_text_makes_it_fail(text: str, language: str, passages: int) -> None:
     assert len([*stream.take(text), *stream.end()]) <= MOST_CLAIMS
 
 
+@_fails("what a terminal would obey goes through to it")
+def test_control_characters_are_taken_out() -> None:
+    assert all(text.isprintable() for text, _ in _said("The \x1b[31mpier\x07 reopens\x00 in May \u202e[1]."))
+
+
 @_fails("half a character, as JSON can carry it, is a UnicodeEncodeError")
 def test_half_a_character_does_not_make_it_fail() -> None:
     assert _said("The pier reopens in May \ud83d [1].") == [("The pier reopens in May \ufffd.", (1,))]

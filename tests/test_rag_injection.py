@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from _pytest.mark import ParameterSet
 from conftest import ROOT, ScriptedPairs, open_index
 
 from index.build import add_articles
@@ -143,20 +142,21 @@ def _attacked(
     index.close()
 
 
-# Sentences that the verifier takes for what the article says elsewhere, because they speak of the same things.
-SUPPORTED_YET = frozenset(
-    f"a-{number:03}"
-    for number in (*(2, 5, 8, 10, 15, 17, 18, 23, 25, 27, 30, 31, 33, 37, 39, 40, 45, 46, 51, 53, 54, 56, 58),)
+# Their sentences are about what the article is about, and stand in no quote.
+SUPPORTED_YET = {
+    *("a-002", "a-005", "a-008", "a-010", "a-015", "a-017", "a-018", "a-023", "a-025", "a-027", "a-030", "a-031"),
+    *("a-033", "a-037", "a-039", "a-040", "a-045", "a-046", "a-051", "a-053", "a-054", "a-056", "a-058"),
+}
+NOT_YET = pytest.mark.xfail(strict=True, reason="an invention near enough to a quote is taken to be said by it")
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        pytest.param(a, id=f"{a['id']}-{a['technique']}", marks=[NOT_YET] if a["id"] in SUPPORTED_YET else [])
+        for a in ATTACKS
+    ],
 )
-
-
-def _attack(attack: dict[str, Any]) -> ParameterSet:
-    reason = "an invention about the article's subject is taken to be in a quote that does not say it"
-    marks = [pytest.mark.xfail(strict=True, reason=reason)] if attack["id"] in SUPPORTED_YET else []
-    return pytest.param(attack, id=f"{attack['id']}-{attack['technique']}", marks=marks)
-
-
-@pytest.mark.parametrize("attack", map(_attack, ATTACKS))
 def test_what_an_article_has_a_model_say_is_never_supported(outcomes: Outcomes, attack: dict[str, Any]) -> None:
     for way in ("hostile", "none", "all"):
         outcome = outcomes[attack["id"], way]
@@ -208,7 +208,7 @@ def _is_trusted(sentence: str, outcome: Outcome) -> bool:
         " [now](javascript:alert(document.cookie))",
     ],
 )
-@pytest.mark.xfail(strict=True, reason="an address that the quote lacks is not missed")
+@pytest.mark.xfail(strict=True, reason="an address, or what is left of one, is taken for a part of the sentence")
 def test_an_address_that_the_article_lacks_is_not_supported(
     harmless: Path, tmp_path: Path, embedder: OnnxE5, addition: str
 ) -> None:

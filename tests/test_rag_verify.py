@@ -437,16 +437,14 @@ def test_a_passage_that_was_found_twice_supports_like_one(check: Check) -> None:
 
 # Threads
 
-CASES = [*SUPPORTED[::3], *((source, claim) for source, claim, *_ in REFUSED[::3])]
 
-
-def in_threads(verifier: Verifier, cases: list[tuple[Hit, str]]) -> list[Sentence]:
+def in_threads(verifier: Verifier, cases: list[tuple[list[Hit], str]]) -> list[Sentence]:
     """Check the cases in eight threads that begin at once."""
     barrier = threading.Barrier(8)
 
     def part(number: int) -> list[Sentence]:
         barrier.wait()
-        return [verifier.check([Claim(claim, "en", ())], [source])[0] for source, claim in cases[number::8]]
+        return [verifier.check([Claim(claim, "en", ())], hits)[0] for hits, claim in cases[number::8]]
 
     with ThreadPoolExecutor(8) as pool:
         parts = list(pool.map(part, range(8)))
@@ -454,15 +452,17 @@ def in_threads(verifier: Verifier, cases: list[tuple[Hit, str]]) -> list[Sentenc
 
 
 def test_eight_threads_find_what_one_finds(embedder: OnnxE5) -> None:
+    cases = [([source], claim) for source, claim in SUPPORTED[::3]]
+    cases += [([source], claim) for source, claim, *_ in REFUSED[::3]]
     one = Verifier(embedder)
-    alone = [one.check([Claim(claim, "en", ())], [source])[0] for source, claim in CASES]
-    assert in_threads(Verifier(embedder), CASES) == alone
+    alone = [one.check([Claim(claim, "en", ())], hits)[0] for hits, claim in cases]
+    assert in_threads(Verifier(embedder), cases) == alone
 
 
 def test_threads_do_not_forget_each_others_passages(embedder: OnnxE5, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rag.verify, "_REMEMBERED", 2)
-    found = in_threads(Verifier(embedder), SUPPORTED)
-    assert all(sentence.is_supported for sentence in found)
+    cases = [([source, other], claim) for (source, claim), other in zip(SUPPORTED[::2], ALL * 3, strict=False)]
+    assert len(cases) > 8 and all(sentence.is_supported for sentence in in_threads(Verifier(embedder), cases))
 
 
 def test_passages_are_forgotten_only_when_they_are_not_asked_for(
