@@ -24,11 +24,14 @@ _DENIES_NOTHING = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _IMPLIES = re.compile(  # words that deny in their own way, by their beginnings
-    r"""\b(?:refus|reject|fail|lack|unable|cancel|den(?:y|ied)|exclu|exempt|forbid|prohibit|abandon|dropp|avoid|instead|too
-    |rule[sd]?\s+out|left\s+out|stepped\s+down|postpon|remain|below|wait|free\s+of|former|unchanged|voluntar
-    |отказ|отмен|отклон|исключ|запре|лиш[иаё]|отсутств|невозмож|вместо|избе[жг]|освобо|сохран|остан?[её]?тся|ниже|добровол
-    |verweiger|abgelehnt|ausgeschloss|fehl|verzicht|statt|entfäll|verbot|bleib|höchstens|befrei
-    |rechaz|excl|exent|falta|carec|prohib|impos|manqu|interdi|annul)\w*|除|禁|拒|仍|免""",
+    r"""\b(?:refus|reject|fail|lack|unable|cancel|den(?:y|ied)|exclu|exempt|forbid|prohibit|ban(?:s|ned)?\b|abandon|dropp|avoid
+    |instead|rather|too\b|only|until|yet\b|same|unchanged|clos(?:e|ed|ing)\b|absen|missing|halt|stop|ceas|lost|los(?:e|ing)\b
+    |rule[sd]?\s+out|left\s+out|stepped\s+down|postpon|remain|below|wait|free\b|former|voluntar|consider|empty|hardly|barely|rarely
+    |отказ|отмен|отклон|исключ|запре|лиш|отсутств|невозмож|вместо|избе[жг]|освобо|сохран|остан?[её]?тся|остал|ниже|добровол
+    |бесплат|закры|прекра|останов|только|прежн|пока\b|впервые|кроме|меньше|слишком|едва|редко|трудно|потер|утра[тч]|сня[тл]|пуст
+    |verweiger|abgelehnt|ausgeschloss|fehl|verzicht|statt|entfäll|verbot|bleib|höchstens|befrei|nur\b|erst\b|gratis|kostenlos
+    |rechaz|excl|exent|falta|carec|prohib|impos|solo\b|sólo|gratis|gratuit|hasta|todavía|renunci
+    |manqu|interdi|annul|seul|gratuit)\w*|除|禁|拒|仍|免|只|才|尚""",
     re.IGNORECASE | re.VERBOSE,
 )
 _NEAR = 3  # words between a denial and the match of what stands beside its counterpart, at most
