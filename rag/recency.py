@@ -52,7 +52,7 @@ def superseded_by(citations: Sequence[Citation], hits: Sequence[Hit]) -> Hit | N
     """
     cited = {citation.article_id for citation in citations}
     latest = max((c.published for c in citations if c.published), default=None)
-    ours = [hit for hit in hits if hit.article.id in cited and hit.relevance is not None]
+    ours = [hit for hit in hits if hit.relevance is not None and any(_holds(hit, c) for c in citations)]
     least = _AS_RELEVANT * max((hit.relevance or 0.0 for hit in ours), default=2.0)
     newer = [
         hit
@@ -74,9 +74,10 @@ def with_contradictions(written: Sequence[Sentence], read: Sequence[Sentence], h
         read: the reader's own, each with its dates.
         hits: as they were read.
     """
-    cited = {citation.article_id for sentence in written for citation in sentence.citations}
-    answers = [answer_of(hit) for hit in hits if hit.article.id in cited and hit.reading]
-    markers = count(1 + max((c.marker for sentence in written for c in sentence.citations), default=0))
+    citations = [citation for sentence in written for citation in sentence.citations]
+    cited = {citation.article_id for citation in citations}
+    answers = [answer_of(hit) for hit in hits if hit.reading and any(_holds(hit, c) for c in citations)]
+    markers = count(1 + max((citation.marker for citation in citations), default=0))
     added = [
         replace(sentence, citations=tuple(replace(c, marker=next(markers)) for c in sentence.citations))
         for sentence in read
@@ -90,6 +91,11 @@ def with_contradictions(written: Sequence[Sentence], read: Sequence[Sentence], h
 
 def _latest(sentences: Sequence[Sentence]) -> str:
     return max((c.published or "" for sentence in sentences for c in sentence.citations), default="")
+
+
+def _holds(hit: Hit, citation: Citation) -> bool:
+    is_here = hit.article.id == citation.article_id
+    return is_here and hit.passage.start <= citation.start and citation.end <= hit.passage.end
 
 
 def answer_of(hit: Hit) -> str:

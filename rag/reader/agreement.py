@@ -45,14 +45,19 @@ def agree(a: str, b: str) -> bool:
 def is_other_figure(a: str, b: str) -> bool:
     """Tell whether two short answers give different figures of one kind: two sums of money, two dates, two lengths."""
     stated_a, stated_b = quantities(a), quantities(b)
-    same_kind = any(_kind(x) & _kind(y) for x in stated_a for y in stated_b)
-    return same_kind and not any(compatible(x, y) for x in stated_a for y in stated_b)
+    is_comparable = any(_is_one_kind(x, y) for x in stated_a for y in stated_b)
+    return is_comparable and not any(compatible(x, y) for x in stated_a for y in stated_b)
 
 
-def _kind(quantity: Quantity) -> frozenset[str]:
-    if quantity.days:
-        return frozenset({"date"})
-    return quantity.units or frozenset({"count"}) if isinstance(quantity, Number) else frozenset()
+def _is_one_kind(x: Quantity, y: Quantity) -> bool:
+    """Tell whether two quantities are dates, are in one unit, or are about as large where a unit is left out."""
+    if x.days or y.days:
+        return bool(x.days and y.days)
+    if not isinstance(x, Number) or not isinstance(y, Number):
+        return False
+    if x.units and y.units:
+        return bool(x.units & y.units)
+    return any(p and q and 0.1 <= p / q <= 10 for p in x.values for q in y.values)
 
 
 def _is_year(quantity: Quantity) -> bool:
