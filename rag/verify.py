@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from index.language import detect, sentence_spans
 from rag.alignment import Alignment, Floats, Integers, Span, TokenEmbedder, Tokens, align, likeness
@@ -36,8 +35,6 @@ _NO_NUMBER = re.compile(r":00\Z|[A-Za-z]\d+\Z")  # the minutes of 23:00; a line'
 _NO_MONTHS = {"may", "march", "mars", "Mars", "jan", "Jan", "Ян", "set", "out", "mart"}
 _CLOSEST = 3  # passages that are looked at for a sentence that names none
 _REMEMBERED = 512  # passages
-
-Booleans = npt.NDArray[np.bool_]
 
 
 class Verifier:
@@ -216,14 +213,12 @@ def _paired(claim: Tokens, language: str, passage: Tokens, hit: Hit) -> _Pair | 
         bool,
     ).reshape(-1, len(sentences))
 
-    denying = {alignment.word(start) for start, _ in denials(claim.text)}
-    tells = [n for n in range(len(alignment.words)) if n not in denying] or [
-        0
-    ]  # a "not" alone is no reason to quote more
+    denying = {alignment.word(start) for start, _ in denials(claim.text)}  # a "not" alone is no reason to quote more
+    telling = [n for n in range(len(alignment.words)) if n not in denying] or [0]
 
     def worth(run: slice) -> float:
         lacking = int((~has[:, run].any(axis=1)).sum())
-        nearness = float(alignment.within(run)[0][tells].mean())
+        nearness = float(alignment.within(run)[0][telling].mean())
         return nearness - _LONGER * int(run.stop - run.start) - _LACKING * lacking
 
     run = max(_runs(alignment, hit), key=worth, default=None)
