@@ -48,12 +48,16 @@ class ScriptedChat:
         self._replies = replies
         self.requests: list[str] = []
         self.ended: list[str] = []
+        self._streams: list[Generator[str, None, None]] = []  # held, for to be forgotten would end them as well
 
     def count_tokens(self, text: str) -> int:
         return len(text) // 3
 
     def stream(self, rules: str, request: str) -> Generator[str, None, None]:
-        reply = self._reply(request)
+        self._streams.append(self._pieces(self._reply(request)))
+        return self._streams[-1]
+
+    def _pieces(self, reply: Sequence[Piece]) -> Generator[str, None, None]:
         ending = "closed"
         try:
             for piece in reply:
