@@ -56,7 +56,7 @@ def detect(text: str) -> str:
     (https://fasttext.cc/docs/en/language-identification.html). It takes short Russian texts for other Slavic ones:
     where it is unsure and no letter speaks against it, Cyrillic is Russian.
     """
-    sample = text[:2000]
+    sample = text[:2000].encode("utf-8", "replace").decode()  # fastText takes no lone surrogates
     if not any(map(str.isalpha, sample)):
         return UNKNOWN
     if is_unspaced(sample) or _HANGUL.search(sample):
