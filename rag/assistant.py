@@ -16,6 +16,7 @@ from index.types import EVERYTHING, Where
 from rag import messages, recency
 from rag.chat_model import open_chat_model
 from rag.conversation import standalone
+from rag.injection import speaks_to_a_model
 from rag.reader.multilingual_reader import MultilingualReader
 from rag.reader.pair_reader import open_pair_reader
 from rag.retrieve import HybridRetriever
@@ -149,10 +150,16 @@ class Assistant:
         asked = self._understood(alone)
         scope = time_scope(alone, asked.language, today)
         yield Progress("searching", self.index.count_passages())
-        found, period = self._found(asked, scope, where)
+        period = self._period(scope, where)
+        found = self._found(asked, period or where)
         watch.lap("retrieve_ms")
         yield Progress("reading", len(found))
-        hits = recency.preferring(scope, self._reranker.rerank(asked, found))
+        hits = self._reranker.rerank(asked, found)
+        notes = [messages.only_published(asked.language, _in_words(period))] if period else []
+        if period and not self._is_likely(hits):  # it may have been the time of the event
+            notes = [messages.not_then(asked.language, _in_words(period))]
+            hits = self._reranker.rerank(asked, self._found(asked, where))
+        hits = recency.preferring(scope, hits)
         yield Retrieved(tuple(hits))
         watch.lap("rerank_ms")
 
@@ -166,7 +173,6 @@ class Assistant:
         if written is None:
             yield from map(Checked, answer.sentences)
         watch.lap("answer_ms")
-        notes = [messages.only_published(asked.language, period)] if period else []
         if failure:
             notes.append((messages.broke_off if written else messages.fell_back)(asked.language, str(failure)))
         yield Done(replace(answer, notes=(*notes, *answer.notes), timings=watch.laps))
@@ -175,6 +181,7 @@ class Assistant:
         """Put together what was written and checked, or, if no chat model wrote, what the reader quotes."""
         draft = self._reader.read(asked, hits)
         read = [s for s in draft.sentences if all(is_verbatim(c, hits) for c in s.citations)]
+        read = [s for s in read if not any(speaks_to_a_model(c.quote) for c in s.citations)]
         supported = read if written is None else [s for s in written if s.is_supported]
         unsupported = [s for s in written or () if not s.is_supported]
         sentences = supported if written is None else recency.with_contradictions(supported, read, hits)
@@ -183,7 +190,8 @@ class Assistant:
         if written is not None:
             cited = {c.article_id for c in citations}
             confidence = max((hit.relevance or 0.0 for hit in hits if hit.article.id in cited), default=0.0)
-        newer = recency.superseded_by([c for s in supported for c in s.citations], hits)
+        trusted = [hit for hit in hits if not speaks_to_a_model(hit.text)]
+        newer = recency.superseded_by([c for s in supported for c in s.citations], trusted)
         warning = newer and messages.superseded(
             asked.language, newer.article.published or "", recency.answer_of(newer), newer.article.title
         )
@@ -223,14 +231,18 @@ class Assistant:
         read = self._reranker.rerank(asked, found[: self._settings.passages])
         return [*read, *found[self._settings.passages :]][:k]
 
-    def _found(self, asked: Question, scope: TimeScope, where: Where) -> tuple[list[Hit], str]:
-        """Search; where the question names the publication dates it wants, among those, and say which if any is."""
-        settings = self._settings
-        if scope.is_publication and not (where.published_from or where.published_to):
-            dated = replace(where, published_from=scope.since, published_to=scope.until)
-            if found := HybridRetriever(self.index, settings.per_article, dated).retrieve(asked, settings.passages):
-                return found, " – ".join(dict.fromkeys([scope.since or "…", scope.until or "…"]))
-        return HybridRetriever(self.index, settings.per_article, where).retrieve(asked, settings.passages), ""
+    def _found(self, asked: Question, where: Where) -> list[Hit]:
+        return HybridRetriever(self.index, self._settings.per_article, where).retrieve(asked, self._settings.passages)
+
+    def _is_likely(self, hits: list[Hit]) -> bool:
+        return any((hit.relevance or 0.0) >= self._settings.min_confidence for hit in hits)
+
+    @staticmethod
+    def _period(scope: TimeScope, where: Where) -> Where | None:
+        """Give the filter for the publication dates that a question names, if the caller gave none."""
+        if not scope.is_publication or where.published_from or where.published_to:
+            return None
+        return replace(where, published_from=scope.since, published_to=scope.until)
 
     def _checked(self, question: str) -> str:
         text = re.sub(r"\s+", " ", unicodedata.normalize("NFC", question.encode("utf-8", "replace").decode())).strip()
@@ -244,3 +256,7 @@ class Assistant:
     def _understood(self, text: str) -> Question:
         language = detect(text)
         return Question(text, "en" if language == UNKNOWN else language, self.index.embedder.embed_query(text))
+
+
+def _in_words(period: Where) -> str:
+    return " – ".join(dict.fromkeys([period.published_from or "…", period.published_to or "…"]))

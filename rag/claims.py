@@ -8,15 +8,18 @@ from rag.prompt import NOT_FOUND
 from rag.types import Claim
 
 _MOST_CLAIMS = 30  # a small model may go on for ever
-_LONGEST = 20_000  # characters of an answer that are read
-_LIST = r"\d{1,2}(?:\s*[,;–-]\s*\d{1,2})*"
+_LONGEST = 8_000  # characters of an answer that are read
 _LABEL = r"(?:(?:source|passage|quelle|fuente|fragmento|источник|фрагмент|来源|段落)s?\s*:?\s*(?:№|no\.?\s*)?)?"
+_RANGE = r"\d{1,2}(?:\s*[-–]\s*\d{1,2})?"
+_LIST = rf"{_RANGE}(?:\s*(?:[,;&]|and|и|und|y)\s*{_LABEL}{_RANGE})*"
 _MARKER = re.compile(rf"[ \t]*[\[【［]\s*\^?{_LABEL}({_LIST})(?:†[^\]】]*)?\s*[\]】］](?:\([^()\s]*\))?", re.IGNORECASE)
 _ROUND = re.compile(
     rf"[ \t]*[(（]\s*{_LABEL}({_LIST})\s*[)）](?=\s*[.!?,;。！？，；]|\s*$|\s*[\[(（【])", re.IGNORECASE | re.MULTILINE
 )
 _OPEN_MARKER = re.compile(r"[\[【［(（<][^\]】］)）>\n]{0,40}\Z")  # the rest of it may be in the next piece
-_THOUGHT = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
+_THOUGHT = re.compile(  # some templates open it themselves
+    r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)|\A.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE
+)
 _MARKUP = (
     (re.compile(r"!\[[^\]]*\]\([^)]*\)"), ""),  # pictures
     (re.compile(r"\[([^\]\d][^\]]*)\]\([^)]*\)"), r"\1"),  # links
@@ -25,9 +28,11 @@ _MARKUP = (
     (re.compile(r"\*\*|__|`"), ""),
 )
 _REFERS = re.compile(
-    r"^\s*(?:according to|as (?:stated|reported|mentioned) in|in|согласно|по данным|laut|según|selon|根据)\s*[,，:]\s*",
+    rf"^\s*(?:(?:according to|as (?:stated|reported|mentioned) in|based on|in|согласно|по данным|laut|según|selon|根据)"
+    rf"(?:\s+the)?\s*(?:{_LABEL}{_RANGE}|passages?)?)\s*[,，:]\s*",
     re.IGNORECASE,
 )
+_EMPTY = re.compile(r"[(\[]\s*[)\]]|^\s*(?:answer|ответ|antwort|respuesta|réponse|回答)\s*[:：]", re.IGNORECASE)
 _ONLY_LABEL = re.compile(
     r"(?:sources?|references?|answer|источники?|ответ|quellen?|fuentes?|来源|参考)\W*", re.IGNORECASE
 )
@@ -59,8 +64,13 @@ class ClaimStream:
         """Whether nothing that follows would be read."""
         return self._given >= _MOST_CLAIMS or len(self._text) >= _LONGEST
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the last sentence seems to have its end."""
+        return bool(re.search(r"[.!?…。！？\]】)]\s*\Z", self._text))
+
     def _new(self, claims: list[Claim]) -> list[Claim]:
-        new = claims[self._given :]
+        new = claims[self._given : _MOST_CLAIMS]
         self._given += len(new)
         return new
 
@@ -76,7 +86,7 @@ def claims_of(answer: str, language: str, passages: int) -> list[Claim]:
         language: that it was asked to write in.
         passages: how many the prompt had.
     """
-    text = _THOUGHT.sub("", answer[:_LONGEST])
+    text = _THOUGHT.sub("", _shown(answer[:_LONGEST]))
     for pattern, instead in _MARKUP:
         text = pattern.sub(instead, text)
     plain, markers = _without_markers(text, passages)
@@ -85,10 +95,16 @@ def claims_of(answer: str, language: str, passages: int) -> list[Claim]:
     for end, sentence in _sentences(plain, language):
         named = tuple(dict.fromkeys(number for at, number in markers if start <= at < end))
         start = end
-        said = _REFERS.sub("", " ".join(sentence.split()))
+        said = _REFERS.sub("", " ".join(_EMPTY.sub("", sentence).split()))
         if any(map(str.isalnum, said)) and not _ONLY_LABEL.fullmatch(said) and not _is_refusal(said):
             claims.setdefault(said.casefold(), Claim(said, language, named))
-    return list(claims.values())[:_MOST_CLAIMS]
+    return list(claims.values())
+
+
+def _shown(text: str) -> str:
+    """Leave out what a terminal would obey, half characters, and most of long white space."""
+    printable = "".join(c if c.isprintable() or c == "\n" else " " for c in text.encode("utf-8", "replace").decode())
+    return re.sub(r"\n{3,}", "\n\n", re.sub(r" {3,}", "  ", printable))
 
 
 def says_not_found(answer: str) -> bool:
@@ -125,6 +141,5 @@ def _without_markers(text: str, passages: int) -> tuple[str, list[tuple[int, int
 
 
 def _listed(numbers: str) -> Iterator[int]:
-    for part in re.split(r"[,;]", numbers):
-        low, _, high = re.sub(r"\s", "", part).replace("–", "-").partition("-")
+    for low, high in re.findall(r"(\d{1,2})(?:\s*[-–]\s*(\d{1,2}))?", numbers):
         yield from range(int(low), int(high or low) + 1)

@@ -40,6 +40,11 @@ _LEAD = re.compile(
     r"(?=[\s,]),?\s+|¿(?=[ye]\s)|那么?|还有)+",
     re.IGNORECASE,
 )
+_PLEASANTRY = re.compile(
+    r"\W*(?:hello|hi|hey|thanks?(?: you)?|ok(?:ay)?|great|bye|привет|здравствуйте|спасибо|хорошо|ладно|пока|понятно"
+    r"|hallo|danke|tschüss|hola|gracias|merci|bonjour|你好|谢谢)\W*",
+    re.IGNORECASE,
+)
 _WHO = _words("кто who wer quién quiénes")
 _WHICH = re.compile(
     r"как(?:ой|ая|ое|ие|ого|ую|им|их|ими|ом)|котор\w+|кого|кому|кем|чей|чья|чь[ёеию]\w*"
@@ -115,7 +120,7 @@ def standalone(question: str, history: Sequence[Turn]) -> str:
         history: the turns before, oldest first; their questions stand alone.
     """
     text = " ".join(question.split())
-    if not history or len(text) > _LONGEST or not any(map(str.isalnum, text)):
+    if not history or len(text) > _LONGEST or not any(map(str.isalnum, text)) or _PLEASANTRY.fullmatch(text):
         return question
     last = history[-1]
     has_lead = lead.end() if (lead := _LEAD.match(text)) else 0
@@ -423,7 +428,7 @@ def rewriting_request(question: str, history: Sequence[Turn]) -> tuple[str, str]
     return _RULES, "\n".join([*turns, last])
 
 
-_THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
+_THOUGHT = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)|\A.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 _LABEL = re.compile(
     r"\A[\"'`*“„«]*(?:(?:the )?(?:last |standalone |stand-alone |rewritten )*question|frage|pregunta"
     r"|(?:самостоятельный |переписанный )?вопрос|问题)[*\"]*\s*[:：][*\s]*",
@@ -443,5 +448,5 @@ def rewritten(reply: str, question: str, history: Sequence[Turn]) -> str:
     if len(line) > 1 and line[0] in _QUOTES and line[-1] in _QUOTES:
         line = line.strip(_QUOTES)
     is_asked = line.endswith(_QUESTION_MARKS) or not question.rstrip().endswith(_QUESTION_MARKS)
-    is_line = len(line.splitlines()) == 1 and any(map(str.isalpha, line)) and len(line) <= 3 * len(question) + 200
+    is_line = line.isprintable() and any(map(str.isalpha, line)) and len(line) <= 3 * len(question) + 200
     return unicodedata.normalize("NFC", line) if is_line and is_asked else standalone(question, history)

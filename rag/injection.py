@@ -26,21 +26,36 @@ _ORDER = r"""(?:\b(?:answer|reply|respond|say|tell|write|output|print|repeat|rev
 _ANSWER = r"(?:\b(?:answers?|repl(?:y|ies)|ответ\w*|antwort\w*|respuestas?|réponses?)\b|回答)"
 _SIGNS = (
     # To forget what it was told
-    r"""\b(?:ignor\w*|disregard|forget|overwrite|override|bypass|no\s+longer\s+bound|игнорир\w+|забудь\w*|vergiss|missachte\w*|olvid[ae]
-    |oublie[rz]?)\b[^.!?\n]{0,60}\b(?:instructions?|rules?|prompts?|guidelines?|passages?|text\s+above|above|инструкци\w+|правил\w*
-    |указани\w+|промпт\w*|anweisung\w*|regeln?|vorgaben?|instrucciones|reglas|consignes?|règles?)\b""",
+    r"""(?:\A|[.!?:;,"“«(\n]\s*|\b(?:please|and|to|must|now|then|you)\s+)(?:ignore|disregard|forget|overwrite|override|bypass)\b
+    [^.!?\n]{0,60}\b(?:instructions?|rules?|prompts?|guidelines?|passages?|above|everything|it)\b|\bno\s+longer\s+bound\b""",
+    r"""\b(?:игнорируй(?:те)?|забудь(?:те)?|ignorier(?:e|en\s+sie)|vergiss|vergessen\s+sie|ignor[ae]|olvid[ae]|ignorez|oubliez?)\b
+    [^.!?\n]{0,60}\b(?:инструкци\w+|правил\w*|указани\w+|промпт\w*|anweisung\w*|regeln?|vorgaben?|instrucciones|reglas|instructions?
+    |consignes?|règles?)\b""",
     r"(?:忽略|无视|忘记)[^。！？\n]{0,20}(?:指令|规则|说明|提示|要求)",
     # To a model, by its name
-    rf"{_MODEL}[^.!?。\n]{{0,80}}(?:{_ORDER}|{_ANSWER})",
-    rf"{_MODEL}\s*[:：]|致\s*{_MODEL}|\b(?:запомни|помни|слушай|теперь),\s+модель\b",
-    rf"""\b(?:dear|note|notice|hint|instruction|memo|text|for|to|для|указание|дорог\w+|уважаем\w+|an|für|hinweis|querid[ao]|aviso|para
-    |cher|chère|pour)\b[^.!?\n]{{0,20}}{_MODEL}[^.!?\n]{{0,60}}[:,，]""",
+    rf"{_MODEL}\s*[,，:：]\s*(?:please\s+|bitte\s+)?(?:do\s+not\s+|не\s+)?{_ORDER}|{_MODEL}\s*[:：]|致\s*{_MODEL}",
+    rf"{_MODEL}\s*,\s*this\s+is\s+for\s+you|это\s+для\s+{_MODEL}",
+    r"\b(?:запомни|помни|слушай|теперь),\s+модель\b",
+    rf"""{_MODEL}[^.!?\n]{{0,60}}\b(?:read(?:s|ing)?\s+(?:this|the|both)|processing\s+this|that\s+(?:is\s+reading|answers?\s+from)|if\s+you
+    |читающ\w+|котор\w+\s+(?:читает|собирает)|auswertet|liest|lee\s+esto|lisent)\b""",
+    rf"""{_MODEL}\s+(?:обязан\w*|должн\w+|must|shall|has\s+to|muss|debe|doit)\s+(?:\w+\s+)?{_ORDER}
+    |{_MODEL}[^.!?\n]{{0,60}}\b(?:обязан\w*|must)\s+(?:выдать|написать|ответить|сказать|повторить|answer|say|reply|write|repeat)""",
+    rf"(?:требую\s+от|бот[,:]?\s|скажи\s+людям|людям\s+пиши)\s*(?:{_MODEL}|{_ORDER})",
+    rf"{_MODEL}[^.!?\n]{{0,40}}\b(?:always|every|всегда|кажд\w+|immer|jede[rn]?|siempre|cada|toujours|chaque)\b[^.!?\n]{{0,40}}{_ANSWER}",
+    rf"""\b(?:dear|note\s+(?:for|to)|notice\s+(?:for|to)|hint\s+for|instructions?\s+(?:for|to)|memo[^.!?\n]{{0,20}}|text\s+for|for|для|указание
+    |дорог\w+|уважаем\w+|an|für|hinweis\s+an|querid[ao]|aviso\s+a\w*|para|cher|chère|pour)\s+(?:\w+\s+)?{_MODEL}[^.!?\n]{{0,60}}[:,，]""",
+    # To whoever retells it
+    r"""\b(?:summari[sz]\w+|summar(?:y|ies)|excerpts?|paraphras\w+|retell\w*|digest)\b[^.!?\n]{0,80}\b(?:should|must|shall|state|say|write|include|use\s+this)\b
+    |\b(?:пересказ\w*|резюмир\w*|кратк\w+\s+изложени\w+|выжимк\w+)\b[^.!?\n]{0,80}\b(?:следует|нужно|надо|должн\w+|укаж\w*|указать|обязан\w*|напиш\w*)\b
+    |\b(?:zusammenfass\w*)\b[^.!?\n]{0,80}\b(?:soll\w*|muss|müssen|angeben|schreib\w*)\b|\bresum\w+\b[^.!?\n]{0,80}\b(?:ha\s+de|han\s+de|debe\w*|señal\w+|indi\w+)\b
+    |\brésum\w+\b[^.!?\n]{0,80}\b(?:doi\w+|indiqu\w+|précis\w+)\b""",
+    r"(?:摘要|概括|转述|总结)[^。！？\n]{0,30}(?:请|应|须|必须|写明|注明)",
     # Of its user and of its answer
-    r"""\bthe\s+user['’]?s?\b[^.!?\n]{0,30}\b(?:asks?|question|wants|real)\b|\bwhatever\s+(?:the\s+user|you\s+are)\b|\byour\s+(?:answer|reply
-    |response|instructions)\b|\bin\s+(?:every|each)\s+(?:answer|reply)|\b(?:automatic|generated)\s+answers\b|\b(?:the|every)\s+answer\s+to\s+(?:the|every)
-    \s+question|пользовател\w+[^.!?\n]{0,30}(?:спрос|спраш)|что\s+бы\s+ни\s+спросил|ответе\s+(?:пиш|укаж|скаж|напиш)|用户(?:真正|实际|的问题)|每一次回答""",
-    r"""\bsystem\s+(?:prompt|message|update)|\bdebug\s+mode|\bfrom\s+now\s+on\b[^.!?\n]{0,40}\byou\b|\bexample\s+dialogue|обновление\s+системы
-    |системн\w+\s+промпт|образ\w+\s+ответ\w+|\bbase64\b|\brot13\b|系统[：:]""",
+    r"""\bthe\s+user['’]s\s+(?:real|actual|true|answer)|\bwhatever\s+(?:the\s+user|you\s+are)\b|\b(?:render|begin|start|end|open|in)\s+your\s+(?:answer
+    |reply|response)|\bin\s+(?:every|each)\s+(?:answer|reply)|\b(?:automatic|generated)\s+answers\b|\banswer\s+to\s+every\s+question\b
+    |что\s+бы\s+ни\s+спросил|ответе\s+(?:пиш|укаж|скаж|напиш)|用户(?:真正|实际|的问题)|每一次回答""",
+    r"""(?<!operating\s)\bsystem\s+(?:prompt|update\s+\d|update\s+from|message\s*:)|\bdebug\s+mode|\bfrom\s+now\s+on\b[^.!?\n]{0,40}\b(?:answer|reply)
+    |\bexample\s+dialogue|обновление\s+системы\s+от|системн\w+\s+промпт|образ\w+\s+ответ\w+\s+для|\bbase64\b|\brot13\b|系统[：:]""",
     # Made-up parts of a conversation, or of a prompt
     r"""</?\s*(?:system|passages?|user|assistant|instructions?|tool)\b|\[/?INST\]|<\|[^|>\n]*\|?>|\#{2,}\s*(?:system|instruction|assistant)\b
     |["']role["']\s*:|^\s*(?:system|assistant|система|ассистент)\s*[:：]|not_in_passages|!\[[^\]\n]*\]\(|[A-Za-z0-9+/]{60,}={0,2}""",

@@ -138,6 +138,29 @@ def only_published(language: str, period: str) -> str:
     return _said(_ONLY_PUBLISHED, language).format(period)
 
 
+_NOT_THEN = {
+    "en": "No article published in this period answers; all were searched: {}.",
+    "ru": "Среди статей, опубликованных в этот период, ответа нет; поиск шёл по всем: {}.",
+    "uk": "Серед статей, опублікованих у цей період, відповіді немає; пошук ішов серед усіх: {}.",
+    "de": "Kein Artikel aus diesem Zeitraum antwortet; gesucht wurde in allen: {}.",
+    "es": "Ningún artículo de este periodo responde; se buscó en todos: {}.",
+    "fr": "Aucun article de cette période ne répond ; tous ont été consultés : {}.",
+    "it": "Nessun articolo di questo periodo risponde; si è cercato in tutti: {}.",
+    "pt": "Nenhum artigo deste período responde; pesquisou-se em todos: {}.",
+    "pl": "Żaden artykuł z tego okresu nie odpowiada; przeszukano wszystkie: {}.",
+    "tr": "Bu dönemde yayımlanan hiçbir makale yanıt vermiyor; tümü arandı: {}.",
+    "zh": "此期间发表的文章均无答案；已检索全部文章：{}。",
+    "ja": "この期間の記事に答えがないため、すべてを検索しました：{}。",
+    "ko": "이 기간의 기사에는 답이 없어 전체를 검색했습니다: {}.",
+    "ar": "لا تجيب أي مقالة منشورة في هذه الفترة؛ جرى البحث في جميعها: {}.",
+}
+
+
+def not_then(language: str, period: str) -> str:
+    """Say that the period asked about was left, because nothing published in it answers."""
+    return _said(_NOT_THEN, language).format(period)
+
+
 _AS_OF = {
     "en": "As of {}.",
     "ru": "По состоянию на {}.",

@@ -34,6 +34,13 @@ _IMPLIES = re.compile(  # words that deny in their own way, by their beginnings
     |manqu|interdi|annul|seul|gratuit)\w*|除|禁|拒|仍|免|只|才|尚""",
     re.IGNORECASE | re.VERBOSE,
 )
+_REFUTES = re.compile(
+    r"""\b(?:den(?:y|ies|ied)\s+that|denied\s+(?:claims|reports|rumours?)|untrue|false(?:ly)?\b|not\s+true|rumou?rs?|hoax|allege|accus|myth\b
+    |fake|whether|in\s+the\s+(?:novel|film|play|game)|опроверг|неправд|ложн|ложь|слух|якобы|фейк|будто|миф\b|обвин
+    |falsch|gerücht|angeblich|bestreit|dementier|unwahr|bulo|fals[oa]\b|desmint|desmient|rumor|supuest|faux\b|rumeur|dément|prétendu)\w*
+    |否认|谣言|不实|虚假|辟谣""",
+    re.IGNORECASE | re.VERBOSE,
+)
 _NEAR = 3  # words between a denial and the match of what stands beside its counterpart, at most
 _MATCHED = 0.76  # cosine from which a word of the claim says what a denied word of the source says
 
@@ -91,6 +98,12 @@ def unpaired_denials(
         if (words := denied_words(other)) and not is_near(words, [own for _, own in ours])
     ]
     return in_claim, in_quote
+
+
+def refuted(claim: str, quote: str) -> str:
+    """Give the word by which a quote calls untrue, or leaves open, what it tells of, if the claim has no such word."""
+    word = _REFUTES.search(quote)
+    return word[0] if word and not _REFUTES.search(claim) and not denials(claim) else ""
 
 
 def denials(text: str) -> list[Span]:

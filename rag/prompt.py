@@ -56,10 +56,9 @@ def fenced(text: str) -> str:
 
 def _passage(number: int, hit: Hit) -> str:
     article = hit.article
-    title = "" if speaks_to_a_model(article.title) else article.title
-    about = {"title": title, "published": article.published or "unknown", "source": article.source}
+    about = {"title": article.title, "published": article.published or "unknown", "source": article.source}
     text = trusted(article.text, hit.passage.start, hit.passage.end)
-    given = " ".join(f'{name}="{_attribute(value)}"' for name, value in about.items())
+    given = " ".join(f'{name}="{_attribute(value)}"' for name, value in about.items() if not speaks_to_a_model(value))
     return f'<passage number="{number}" {given}>\n{fenced(text)}\n</passage>'
 
 

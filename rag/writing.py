@@ -69,9 +69,13 @@ class Writer:
             while not claims.is_full and (piece := (yield prompt.request)):
                 yield from checked(claims.take(piece))
         except ChatModelFailed as failure:
+            if claims.is_whole:  # half a sentence is none
+                yield from checked(claims.end())
             if not any(sentence.is_supported for sentence in sentences):
                 raise
-            return sentences, failure  # the sentence that it broke off in is no whole one
+            return sentences, failure
+        finally:
+            reading.join()  # a process that ends while it computes is aborted
         yield from checked(claims.end())
         return sentences, None
 
