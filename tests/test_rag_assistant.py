@@ -1,5 +1,6 @@
 import re
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from conftest import ROOT, ScriptedPairs, open_index
 from index.embed import OnnxE5
 from index.errors import BadRequest, EmbedderMismatch, IndexMissing
 from index.types import Where
-from rag import Answer, Assistant, Settings
+from rag import Answer, Assistant, Settings, messages
 from rag.assistant import LONGEST_QUESTION
 from rag.reader.multilingual_reader import MultilingualReader
 from rag.reader.pair_reader import OnnxPairReader, PairReader
@@ -174,6 +175,22 @@ def test_what_is_found_is_reranked_then_read(sample_index_folder: Path, embedder
     assert answer.as_of == answer.citations[0].published
     nothing = _assistant(sample_index_folder, embedder, ScriptedPairs({}), Settings()).ask(question)
     assert nothing.status == "abstained" and nothing.confidence < 0.01 and len(nothing.hits) == len(answer.hits)
+
+
+@pytest.mark.parametrize(
+    ("year", "note"),
+    [("2025", messages.not_then), ("2023", messages.only_published)],
+)
+def test_where_nothing_of_the_period_answers_all_articles_are_searched_and_it_is_said(
+    sample_index_folder: Path, embedder: OnnxE5, year: str, note: Callable[[str, str], str]
+) -> None:
+    assistant = _assistant(sample_index_folder, embedder, ScriptedPairs({"11,500": 40.0}), Settings())
+    answer = assistant.ask(f"According to articles published in {year}, how many street lights will Cork replace?")
+    assert answer.text.startswith("11,500 [1]") and answer.notes[0] == note("en", year)
+    years = {(hit.article.published or "")[:4] for hit in answer.hits}
+    assert years == {"2023"} if year == "2023" else len(years) > 1
+    filtered = assistant.ask("How many street lights in articles published in 2023?", Where(published_to="2024"))
+    assert filtered.notes == ()
 
 
 def test_as_many_passages_are_read_as_the_settings_say(sample_index_folder: Path, embedder: OnnxE5) -> None:

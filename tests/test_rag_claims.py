@@ -11,6 +11,7 @@ from rag.types import Claim
 
 PASSAGES = 8
 MOST_CLAIMS = 30
+LONGEST = 8_000  # characters of an answer that are read
 
 Said = list[tuple[str, tuple[int, ...]]]
 
@@ -58,6 +59,7 @@ def _fails(reason: str) -> pytest.MarkDecorator:
         (" (Source 1)", (1,)),
         (" [source: 2]", (2,)),
         (" [passages 1, 2]", (1, 2)),
+        (" [passages 1 and 2]", (1, 2)),
         (" [Источник 2]", (2,)),
         (" [источник №2]", (2,)),
         (" [Quelle 1]", (1,)),
@@ -69,14 +71,13 @@ def _fails(reason: str) -> pytest.MarkDecorator:
         (" [7-12]", (7, 8)),
         (" [9]", ()),
         (" [3-1]", ()),
-        pytest.param(" ([1])", (1,), marks=_fails("round brackets about a marker stay, empty")),
+        pytest.param(" ([1])", (1,), marks=_fails("the space before round brackets about a marker stays")),
         pytest.param(" ([1], [2])", (1, 2), marks=_fails("round brackets about markers stay, with the comma")),
         pytest.param(" [1], [2]", (1, 2), marks=_fails("the comma between two markers stays")),
         pytest.param(" *[1]*", (1,), marks=_fails("the asterisks about a marker stay")),
         pytest.param(" [источник № 2]", (2,), marks=_fails("a space after № is not expected")),
         pytest.param(" \\[1\\]", (1,), marks=_fails("an escaped bracket is not read")),
         pytest.param(" [1](http://x.org/a(b)c)", (1,), marks=_fails("an address with brackets stays in the sentence")),
-        pytest.param(" [passages 1 and 2]", (1, 2), marks=_fails("numbers joined by a word are not read")),
         pytest.param(" <sup>1</sup>", (1,), marks=_fails("a raised number stays as a number of the sentence")),
         pytest.param("¹", (1,), marks=_fails("a raised number is not read")),
     ],
@@ -182,6 +183,8 @@ def test_thoughts_are_not_claims(tag: str) -> None:
         ("2. The pier reopens in May [1].", "The pier reopens in May."),
         ("2) The pier reopens in May [1].", "The pier reopens in May."),
         ("> The pier reopens in May [1].", "The pier reopens in May."),
+        ("Answer: The pier reopens in May [1].", "The pier reopens in May."),
+        ("**Answer:** The pier reopens in May [1].", "The pier reopens in May."),
         ("The [pier](http://evil.example/a) reopens in May [1].", "The pier reopens in May."),
         ("The pier reopens ![x](http://evil.example/log?q=it) in May [1].", "The pier reopens in May."),
         ("The <b>pier</b> reopens<br/>in May [1].", "The pier reopens in May."),
@@ -228,12 +231,11 @@ def test_a_model_that_repeats_itself_is_read_to_an_end() -> None:
         claims += stream.take("The pier reopens in May, said the mayor [1]. ")
         read += 1
     claims += stream.end()
-    assert stream.is_full and 20_000 <= read * 45 < 20_100
+    assert stream.is_full and LONGEST <= read * 45 < LONGEST + 45
     assert claims[0] == Claim("The pier reopens in May, said the mayor.", "en", (1,))
     assert len(claims) <= 2  # the second one is cut off at the end of what is read
 
 
-@_fails("a sentence that is still being written is never counted, so the last of the thirty is not reached")
 def test_no_more_than_thirty_sentences_are_waited_for() -> None:
     stream, claims, read = ClaimStream("en", PASSAGES), list[Claim](), 0
     while not stream.is_full and read < 4 * MOST_CLAIMS:
@@ -242,10 +244,35 @@ def test_no_more_than_thirty_sentences_are_waited_for() -> None:
     assert len([*claims, *stream.end()]) == MOST_CLAIMS and read <= MOST_CLAIMS + 2
 
 
-def test_no_more_than_thirty_sentences_are_claimed() -> None:
+def test_no_more_than_thirty_sentences_of_a_stream_are_claimed() -> None:
     answer = "".join(f"Pier number {n} reopens in May [1]. " for n in range(100))
-    assert _said(answer) == [(f"Pier number {n} reopens in May.", (1,)) for n in range(MOST_CLAIMS)]
-    assert _streamed(answer) == claims_of(answer, "en", PASSAGES)
+    first = [Claim(f"Pier number {n} reopens in May.", "en", (1,)) for n in range(MOST_CLAIMS)]
+    assert _streamed([answer]) == _streamed(_cut(answer, range(0, len(answer), 7))) == first
+
+
+def test_an_answer_is_read_up_to_its_limit() -> None:
+    before, after, marker = "The pier reopens in May [1]. ", "It is long", " [2]."
+    padding = " " * (LONGEST - len(before + after))
+    first = ("The pier reopens in May.", (1,))
+    assert _said(before + padding[len(marker) :] + after + marker) == [first, ("It is long.", (2,))]
+    assert _said(before + padding + after + marker) == [first, ("It is long", ())]
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_whole"),
+    [
+        ("The pier reopens in May. It is long", False),
+        ("The pier reopens in May. It is long [", False),
+        ("The pier reopens in May. It is long [2]", True),
+        ("The pier reopens in May. It is long.\n", True),
+        ("码头五月开放。", True),
+        ("", False),
+    ],
+)
+def test_a_stream_tells_whether_its_last_sentence_has_an_end(answer: str, is_whole: bool) -> None:
+    stream = ClaimStream("en", PASSAGES)
+    stream.take(answer)
+    assert stream.is_whole is is_whole
 
 
 def test_a_sentence_is_given_as_soon_as_the_next_one_begins() -> None:
@@ -333,7 +360,7 @@ TEXT = st.text(st.sampled_from("aB1 .!?\n[]()<>/*-–#_【】（），。й码:;
 @settings(max_examples=300, deadline=None)
 def test_no_text_makes_it_fail(text: str, language: str, passages: int) -> None:
     claims = claims_of(text, language, passages)
-    assert len({claim.text.casefold() for claim in claims}) == len(claims) <= MOST_CLAIMS
+    assert len({claim.text.casefold() for claim in claims}) == len(claims)
     for claim in claims:
         assert any(map(str.isalnum, claim.text)) and not says_not_found(claim.text)
         assert set(claim.passages) <= set(range(1, passages + 1)) and len(set(claim.passages)) == len(claim.passages)
@@ -341,28 +368,22 @@ def test_no_text_makes_it_fail(text: str, language: str, passages: int) -> None:
     assert len([*stream.take(text), *stream.end()]) <= MOST_CLAIMS
 
 
-@_fails("what a terminal would obey goes through to it")
-def test_control_characters_are_taken_out() -> None:
-    assert all(text.isprintable() for text, _ in _said("The \x1b[31mpier\x07 reopens\x00 in May \u202e[1]."))
+def test_control_characters_become_spaces() -> None:
+    assert _said("The\x00pier\x07 \x1b[0mreopens\u200b in May \u202e[1].") == [("The pier [0mreopens in May.", (1,))]
 
 
-@_fails("half a character, as JSON can carry it, is a UnicodeEncodeError")
-def test_half_a_character_does_not_make_it_fail() -> None:
-    assert _said("The pier reopens in May \ud83d [1].") == [("The pier reopens in May \ufffd.", (1,))]
-
-
-SLOW_SPACE = _fails("takes time in the square of the length of white space")
-SLOW_OPEN = _fails("takes time in the square of the number of open brackets")
+def test_half_a_character_as_json_can_carry_it_becomes_a_question_mark() -> None:
+    assert _said("The pier reopens in May \ud83d [1].") == [("The pier reopens in May ?.", (1,))]
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        pytest.param(" " * 5000, marks=SLOW_SPACE, id="spaces"),
-        pytest.param("\t" * 5000, marks=SLOW_SPACE, id="tabs"),
-        pytest.param("\n" * 5000, marks=SLOW_SPACE, id="newlines"),
-        pytest.param("[1" + " " * 5000, marks=SLOW_SPACE, id="unclosed marker"),
-        pytest.param("a. [" * 5000, marks=SLOW_OPEN, id="open brackets"),
+        pytest.param(" " * 5000, id="spaces"),
+        pytest.param("\t" * 5000, id="tabs"),
+        pytest.param("\n" * 5000, id="newlines"),
+        pytest.param("[1" + " " * 5000, id="unclosed marker"),
+        pytest.param("a. [" * 5000, id="open brackets"),
         pytest.param("![" * 2500, id="open pictures"),
         pytest.param("<a" * 2500, id="open tags"),
         pytest.param("(" * 5000, id="open round brackets"),
@@ -389,7 +410,7 @@ def test_no_text_takes_long(text: str) -> None:
         pytest.param(
             ["The pier reopens in May [1]. "] * 300, marks=_fails("with every piece all is read again"), id="repetition"
         ),
-        pytest.param(["\n"] * 400, marks=_fails("with every piece all is read again"), id="newlines"),
+        pytest.param(["\n"] * 400, id="newlines"),
         pytest.param(["word "] * 4000, id="one long sentence"),
     ],
 )

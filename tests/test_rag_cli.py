@@ -17,7 +17,11 @@ from rag.messages import quoted_in
 from rag.reader.multilingual_reader import MultilingualReader
 from rag.settings import Settings
 
-ANSWER_FIELDS = {"question", "text", "status", "confidence", "citations", "hits", "timings"}
+ANSWER_FIELDS = {
+    *("question", "standalone", "language", "text", "status", "confidence", "as_of", "answerer"),
+    *("sentences", "unsupported", "notes", "citations", "hits", "timings"),
+}
+SENTENCE_FIELDS = {"text", "markers", "verdict", "detail"}
 CITATION_FIELDS = {
     *("marker", "article_id", "title", "uri", "published", "language"),
     *("start", "end", "quote", "answer_start", "answer_end", "answer"),
@@ -44,7 +48,14 @@ def test_ask_json_is_the_object_that_other_programs_rely_on(sample_index_folder:
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)
     assert set(answer) == ANSWER_FIELDS and answer["question"] == QUESTION and answer["status"] == "answered"
-    assert 0 <= answer["confidence"] <= 1 and set(answer["timings"]) == {"retrieve_ms", "rerank_ms", "answer_ms"}
+    assert answer["standalone"] == QUESTION and answer["language"] == "ru" and answer["answerer"] == "reader"
+    assert answer["as_of"] == max(c["published"] for c in answer["citations"]) and answer["unsupported"] == []
+    assert answer["sentences"] and all(set(s) == SENTENCE_FIELDS for s in answer["sentences"])
+    markers = [marker for sentence in answer["sentences"] for marker in sentence["markers"]]
+    assert markers == [c["marker"] for c in answer["citations"]] and isinstance(answer["notes"], list)
+    assert {sentence["verdict"] for sentence in answer["sentences"]} == {"supported"}
+    assert 0 <= answer["confidence"] <= 1
+    assert set(answer["timings"]) == {"rewrite_ms", "retrieve_ms", "rerank_ms", "answer_ms"}
     assert all(set(c) == CITATION_FIELDS for c in answer["citations"]) and all(
         set(h) == HIT_FIELDS for h in answer["hits"]
     )
@@ -60,6 +71,7 @@ def test_an_abstention_is_a_success(sample_index_folder: Path) -> None:
     done = _rag("ask", "Who won the chess world championship in 1985?", "--index", sample_index_folder, "--json")
     answer = json.loads(done.stdout)
     assert done.returncode == 0 and answer["status"] == "abstained" and answer["citations"] == []
+    assert answer["sentences"] == [] and answer["as_of"] is None and set(answer) == ANSWER_FIELDS
 
 
 def test_a_readable_answer_names_its_sources(sample_index_folder: Path) -> None:
@@ -103,7 +115,7 @@ def test_the_short_answer_comes_first_then_the_sentence_then_its_source_and_date
     assert lines[2].startswith("  [1] “") and "11,500" in " ".join(lines[2:6])
     shown = "\n".join(lines)
     assert "(язык цитаты: английский)" in shown and "cork-smart-lighting.html, characters " in shown
-    assert lines[-1] == "Confidence 99%; quoted word for word."
+    assert lines[-1] == "По состоянию на 2023-09-28. Confidence 99%; quoted word for word."
 
 
 def test_a_quote_in_the_questions_own_language_has_no_note_of_it(

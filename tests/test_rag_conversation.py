@@ -59,6 +59,14 @@ def test_what_has_no_words_stays_as_it_is(question: str) -> None:
     assert standalone(question, [CORK]) == question
 
 
+@pytest.mark.parametrize(
+    "pleasantry", ["thanks", "Thank you!", "OK.", "Спасибо!", "Понятно", "Danke", "gracias", "谢谢。"]
+)
+def test_a_pleasantry_asks_nothing_and_stays_as_it_is(pleasantry: str) -> None:
+    assert standalone(pleasantry, [CORK]) == standalone(pleasantry, [TVER]) == pleasantry
+    assert "Cork" in standalone(f"{pleasantry.rstrip('!.。')}, and when?", [CORK])
+
+
 def test_a_very_long_question_says_itself_what_it_is_about() -> None:
     question = "and when does it start " * 200
     assert standalone(question, [CORK]) == question

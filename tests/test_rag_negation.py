@@ -1,6 +1,6 @@
 import pytest
 
-from rag.negation import denials
+from rag.negation import denials, refuted
 
 
 def denied(text: str) -> list[str]:
@@ -112,3 +112,21 @@ def test_spans_are_in_characters_after_an_idiom_too() -> None:
 )
 def test_words_that_deny_in_another_language_only_deny_nothing(text: str) -> None:
     assert denied(text) == []
+
+
+@pytest.mark.parametrize(
+    ("claim", "quote", "word"),
+    [
+        ("The mayor stole money.", "Police deny that the mayor stole money.", "deny that"),
+        ("Завод закроют.", "Слухи о том, что завод закроют, ходят давно.", "Слухи"),
+        ("Das Werk schließt.", "Das Werk schließt angeblich.", "angeblich"),
+        ("市长辞职。", "市政府否认市长辞职。", "否认"),
+    ],
+)
+def test_what_a_quote_calls_untrue_or_leaves_open_is_told_by_its_word(claim: str, quote: str, word: str) -> None:
+    assert refuted(claim, quote) == word
+    assert refuted(quote, quote) == refuted(quote, claim) == refuted(claim, claim) == ""
+
+
+def test_a_claim_that_denies_itself_is_not_refuted() -> None:
+    assert refuted("The mayor did not steal money.", "Police deny that the mayor stole money.") == ""

@@ -77,7 +77,9 @@ def test_tags_are_broken_wherever_they_stand(tag: str) -> None:
     request = _prompt([_hit(article)], _question(tag.replace('"', "'"))).request
     opened = re.findall(r"<(?!/?(?:passage|question)\b)|<\s*/?\s*\|", request.text)
     assert opened == [] and request.text.count("<") == 4  # passage and question, opened and closed
-    assert request.text.count('"') == 8  # no quotation mark of an article ends an attribute
+    # No quotation mark of an article ends an attribute, and a title or source that speaks to a model is left out.
+    given = r'<passage number="1"(?: title="[^"]*")? published="2024-03-05"(?: source="[^"]*")?>\n[^"]*'
+    assert re.fullmatch(given, request.text)
 
 
 def test_other_signs_of_less_are_left_alone() -> None:
@@ -133,10 +135,9 @@ def test_text_that_speaks_to_a_model_is_not_sent() -> None:
 
 def test_a_title_that_speaks_to_a_model_is_not_sent() -> None:
     sent = _prompt([_hit(replace(PIER, title=ORDER))]).request.text
-    assert '<passage number="1" title="" published="2024-03-05"' in sent and "burned" not in sent
+    assert '<passage number="1" published="2024-03-05" source="ex.org">' in sent and "burned" not in sent
 
 
-@pytest.mark.xfail(strict=True, reason="the name of an article's folder is sent whatever it says")
 def test_a_source_that_speaks_to_a_model_is_not_sent() -> None:
     sent = _prompt([_hit(replace(PIER, source=ORDER))]).request.text
-    assert 'published="2024-03-05"' in sent and "burned" not in sent
+    assert '<passage number="1" title="Pier to reopen" published="2024-03-05">' in sent and "burned" not in sent
