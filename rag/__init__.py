@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 from index.types import Article, Passage, Where
 from rag.settings import Settings
-from rag.types import Answer, Citation, Hit
+from rag.types import Answer, Citation, Hit, Sentence, Turn
 
 if TYPE_CHECKING:
     from rag.assistant import Assistant
 
-__all__ = ["Answer", "Article", "Assistant", "Citation", "Hit", "Passage", "Settings", "Where"]
+__all__ = ["Answer", "Article", "Assistant", "Citation", "Hit", "Passage", "Sentence", "Settings", "Turn", "Where"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
