@@ -110,12 +110,9 @@ SUPPORTED = [
     (AQUARIUM, "The biologist Inés Carrascosa will look after 350 species of fish."),
     # Of what only the title names
     (TOYS, "The firm Kesterling makes wooden toys and sells them in nine countries."),
+    (LIBRARY, "The city spent 2.5 million euros on the conversion of the reading room."),
 ]
 TRUE_BUT_REFUSED = [
-    pytest.param(
-        *(LIBRARY, "The city spent 2.5 million euros on the conversion of the reading room."),
-        marks=pytest.mark.xfail(strict=True, reason='"The" is taken for a name in place of a German noun'),
-    ),
     pytest.param(
         *(BRIDGE, "The repairs took 11 months."),
         marks=pytest.mark.xfail(strict=True, reason="too short to be alike to the whole of a quote that says more"),
