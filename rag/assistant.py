@@ -190,8 +190,7 @@ class Assistant:
         if written is not None:
             cited = {c.article_id for c in citations}
             confidence = max((hit.relevance or 0.0 for hit in hits if hit.article.id in cited), default=0.0)
-        trusted = [hit for hit in hits if not speaks_to_a_model(hit.text)]
-        newer = recency.superseded_by([c for s in supported for c in s.citations], trusted)
+        newer = recency.superseded_by([c for s in supported for c in s.citations], hits)
         warning = newer and messages.superseded(
             asked.language, newer.article.published or "", recency.answer_of(newer), newer.article.title
         )

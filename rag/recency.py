@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
 
+from rag.injection import speaks_to_a_model
 from rag.reader.agreement import is_other_figure
 from rag.time_scope import TimeScope
 from rag.types import Citation, Hit, Sentence
@@ -63,6 +64,7 @@ def superseded_by(citations: Sequence[Citation], hits: Sequence[Hit]) -> Hit | N
         and hit.article.id not in cited
     ]
     changed = [hit for hit in newer if any(is_other_figure(answer_of(old), answer_of(hit)) for old in ours)]
+    changed = [hit for hit in changed if not speaks_to_a_model(hit.text)]  # asked last: it reads the whole text
     return max(changed, key=lambda hit: hit.article.published or "", default=None)
 
 

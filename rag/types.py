@@ -61,6 +61,24 @@ class Hit:
         """The passage's text."""
         return self.article.text[self.passage.start : self.passage.end]
 
+    def cite(self, quote: tuple[int, int], answer: tuple[int, int]) -> "Citation":
+        """Quote a span of the passage, with the short answer in it; both in characters of the passage's text."""
+        article, shift = self.article, self.passage.start
+        start, end = shift + quote[0], shift + quote[1]
+        return Citation(
+            marker=1,
+            article_id=article.id,
+            title=article.title,
+            uri=article.uri,
+            published=article.published,
+            language=self.passage.language,
+            start=start,
+            end=end,
+            quote=article.text[start:end],
+            answer_start=shift + answer[0],
+            answer_end=shift + answer[1],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Citation:

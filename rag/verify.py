@@ -88,7 +88,7 @@ class Verifier:
         verdicts = [(pair, *self._verdict(pair)) for pair in pairs[: len(claim.passages) or _CLOSEST]]
         supporting = [pair for pair, verdict, _ in verdicts if verdict == "supported"][: len(claim.passages) or 1]
         if supporting:
-            return Sentence(claim.text, tuple(map(_citation, supporting)), "supported")
+            return Sentence(claim.text, tuple(pair.hit.cite(pair.span, pair.span) for pair in supporting), "supported")
         if not verdicts:
             return Sentence(claim.text, (), "no source")
         return Sentence(claim.text, (), *verdicts[0][1:])
@@ -277,24 +277,6 @@ def _months(text: str) -> list[tuple[Span, int]]:
     """Give the words that name a month, and which; but for such as are mostly other words or names."""
     words = [word for word in re.finditer(r"[^\W\d_]{3,}", text) if word[0] not in _NO_MONTHS]
     return [(word.span(), number) for word in words if (number := month(word[0]))]
-
-
-def _citation(pair: _Pair) -> Citation:
-    article, passage = pair.hit.article, pair.hit.passage
-    start, end = (passage.start + at for at in pair.span)
-    return Citation(
-        marker=1,
-        article_id=article.id,
-        title=article.title,
-        uri=article.uri,
-        published=article.published,
-        language=passage.language,
-        start=start,
-        end=end,
-        quote=article.text[start:end],
-        answer_start=start,
-        answer_end=end,
-    )
 
 
 def is_verbatim(citation: Citation, hits: Sequence[Hit]) -> bool:

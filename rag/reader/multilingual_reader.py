@@ -114,21 +114,7 @@ def _cite(hit: Hit) -> Citation | None:
     answer = widened(hit.text, hit.reading)
     if answer[0] >= answer[1]:
         return None
-    low, high = sentence_around(hit, answer)
-    article, shift = hit.article, hit.passage.start
-    return Citation(
-        marker=1,
-        article_id=article.id,
-        title=article.title,
-        uri=article.uri,
-        published=article.published,
-        language=hit.passage.language,
-        start=shift + low,
-        end=shift + high,
-        quote=article.text[shift + low : shift + high],
-        answer_start=shift + answer[0],
-        answer_end=shift + answer[1],
-    )
+    return hit.cite(sentence_around(hit, answer), answer)
 
 
 def widened(text: str, reading: Reading) -> tuple[int, int]:
