@@ -96,7 +96,7 @@ def claims_of(answer: str, language: str, passages: int) -> list[Claim]:
         named = tuple(dict.fromkeys(number for at, number in markers if start <= at < end))
         start = end
         said = _REFERS.sub("", " ".join(_EMPTY.sub("", sentence).split()))
-        if any(map(str.isalnum, said)) and not _ONLY_LABEL.fullmatch(said) and not _is_refusal(said):
+        if any(map(str.isalnum, said)) and not _ONLY_LABEL.fullmatch(said) and not is_refusal(said):
             claims.setdefault(said.casefold(), Claim(said, language, named))
     return list(claims.values())
 
@@ -107,12 +107,8 @@ def _shown(text: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", re.sub(r" {3,}", "  ", printable))
 
 
-def says_not_found(answer: str) -> bool:
-    """Tell whether the model said that the passages do not hold the answer."""
-    return _is_refusal(_THOUGHT.sub("", answer))
-
-
-def _is_refusal(text: str) -> bool:
+def is_refusal(text: str) -> bool:
+    """Tell whether a text has the word for "not found", in any spelling."""
     return NOT_FOUND.replace("_", "") in re.sub(r"[\W_]", "", text).upper()
 
 

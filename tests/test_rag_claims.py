@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rag.claims import ClaimStream, claims_of, says_not_found
+from rag.claims import ClaimStream, claims_of, is_refusal
 from rag.types import Claim
 
 PASSAGES = 8
@@ -166,7 +166,7 @@ def test_thoughts_are_not_claims(tag: str) -> None:
     closed = f"<{tag}>The mayor lies [1].\nWhy?</{tag}>\n\nThe pier reopens [2]."
     assert _said(closed) == [("The pier reopens.", (2,))]
     assert _said(f"<{tag}>The mayor lies [1]. The pier reopens [2].") == []
-    assert not says_not_found(f"<{tag}>Is it NOT_IN_PASSAGES? No.</{tag}>The pier reopens [2].")
+    assert _said(f"<{tag}>Is it NOT_IN_PASSAGES? No.</{tag}>The pier reopens [2].") == [("The pier reopens.", (2,))]
     assert _streamed(closed) == claims_of(closed, "en", PASSAGES)
 
 
@@ -211,12 +211,12 @@ def test_markup_is_taken_off(answer: str, text: str) -> None:
     ],
 )
 def test_not_found_is_understood_in_any_form_and_is_no_claim(answer: str) -> None:
-    assert says_not_found(answer) and _said(answer) == []
+    assert is_refusal(answer) and _said(answer) == []
 
 
 @pytest.mark.parametrize("answer", ["The pier is not in passable order.", "It is in the passages [1].", "", "NOT_IN"])
 def test_other_words_do_not_say_not_found(answer: str) -> None:
-    assert not says_not_found(answer)
+    assert not is_refusal(answer)
 
 
 def test_not_found_beside_an_answer_leaves_the_answer() -> None:
@@ -362,7 +362,7 @@ def test_no_text_makes_it_fail(text: str, language: str, passages: int) -> None:
     claims = claims_of(text, language, passages)
     assert len({claim.text.casefold() for claim in claims}) == len(claims)
     for claim in claims:
-        assert any(map(str.isalnum, claim.text)) and not says_not_found(claim.text)
+        assert any(map(str.isalnum, claim.text)) and not is_refusal(claim.text)
         assert set(claim.passages) <= set(range(1, passages + 1)) and len(set(claim.passages)) == len(claim.passages)
     stream = ClaimStream(language, passages)
     assert len([*stream.take(text), *stream.end()]) <= MOST_CLAIMS
