@@ -4,9 +4,9 @@
 
 checks them against the articles. A line has ``id, question, language, answers, evidence, kind``, and may have
 ``as_of`` (the day that a temporal question is about) and ``history`` (the questions before a follow-up).
-``evidence`` is a list of ``{article, quote}``: the article by its file's name (``wire.jsonl#L3`` for a line of one),
-the quote verbatim in its text, so that it stays valid however passages are cut. A question that no article answers has
-no evidence.
+``evidence`` is a list of ``{article, quote}``: the article by its file's name (``wire.jsonl#L3`` for a line of one) or
+by its URI (a line's own URL; ``file:///…``), the quote verbatim in its text, so that it stays valid however passages
+are cut. A question that no article answers has no evidence.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from typing import Any
 
 from index.articles import Source, list_files, read_sources
 from index.clean import clean
-from index.errors import BadRequest
+from index.errors import BadRequest, NotAnArticle
 from index.types import Article
 
 KINDS = (
@@ -40,7 +40,7 @@ SAMPLES = Path(__file__).parent / "data" / "articles"
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Where an answer stands: an article by its file's name, and a verbatim quote of its title or text."""
+    """Where an answer stands: an article by its file's name or URI, and a verbatim quote of its title or text."""
 
     article: str
     quote: str
@@ -126,14 +126,23 @@ def problems(questions: Sequence[GoldQuestion], articles: Mapping[str, Article])
 
 
 def named_articles(folder: Path) -> dict[str, Article]:
-    """Read and clean the articles of a folder; give each by the name that gold questions use."""
-    named: dict[str, Article] = {}
+    """Read and clean the articles of a folder; give each by both names that gold questions use, file and URI."""
+    by_file: dict[str, Article] = {}
+    by_uri: dict[str, Article] = {}
     for file in list_files([folder]):
         if isinstance(file, Path):
             for number, source in enumerate(read_sources(file), 1):
-                if isinstance(source, Source):
-                    named[f"{file.name}#L{number}" if source.kind == "record" else file.name] = clean(source)
-    return named
+                if isinstance(source, Source) and (article := _cleaned(source)):
+                    by_file[f"{file.name}#L{number}" if source.kind == "record" else file.name] = article
+                    by_uri.setdefault(article.uri, article)  # an index takes the first of a URI, too
+    return by_uri | by_file  # in this order: whoever turns it round gets the files' names
+
+
+def _cleaned(source: Source) -> Article | None:
+    try:
+        return clean(source)
+    except NotAnArticle:  # an index has no such article either
+        return None
 
 
 def main() -> None:

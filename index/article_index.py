@@ -26,7 +26,7 @@ from index.embed import DEFAULT_EMBEDDER, Embedder, open_embedder
 from index.errors import EmbedderMismatch, IndexBroken, IndexLocked, IndexMissing, IndexProblem
 from index.language import terms
 from index.lexical import LexicalIndex
-from index.store import Revision, Store, vector_key
+from index.store import Listed, Revision, Store, vector_key
 from index.types import EVERYTHING, Article, Passage, Span, Where
 
 Floats = npt.NDArray[np.float32]
@@ -300,9 +300,37 @@ class ArticleIndex:
         """Give an article by id."""
         return self._store.article(article_id)
 
+    def revision(self, article_id: str) -> tuple[Article, str | None] | None:
+        """Give an article by an id that it has or had, and the id it has now; ``None`` if it was removed."""
+        article = self._store.article(article_id) or self._store.former(article_id)
+        return None if article is None else (article, self._store.id_of(article.uri))
+
+    def listing(
+        self,
+        where: Where = EVERYTHING,
+        text: str = "",
+        order: str = "fetched",
+        descending: bool = True,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> tuple[int, list[Listed]]:
+        """Count and list articles; see `Store.listing`."""
+        return self._store.listing(where, text, order, descending, limit, offset)
+
     def articles(self) -> Iterator[Article]:
         """Give all articles, one at a time."""
         return self._store.articles()
+
+    def generation(self) -> int:
+        """Count the changes of the index so far."""
+        return self._store.generation()
+
+    def is_current(self) -> bool:
+        """Tell whether the folder still holds the index that was opened: not another one, nor embedded anew."""
+        try:
+            return self._store.is_in_place() and self._store.meta("identity") == self._identity
+        except IndexProblem:
+            return False
 
     def is_empty(self) -> bool:
         """Tell whether there is no article yet."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 Kind = Literal["text", "markdown", "html", "record"]
 
@@ -120,8 +120,10 @@ def _record(line: bytes, here: str, origin: str) -> Source | Skipped:
     except (ValueError, RecursionError) as error:
         reason = getattr(error, "msg", None) or type(error).__name__
         return Skipped(here, f"not JSON ({reason})")
-    if not isinstance(record, dict) or not isinstance(record.get("text"), str):
-        return Skipped(here, 'needs to be a JSON object with at least "text", best with "title", "url" and "published"')
+    if not isinstance(record, dict) or not any(isinstance(record.get(name), str) for name in ("text", "html")):
+        return Skipped(
+            here, 'needs to be a JSON object with at least "text" or "html", best with "title", "url" and "published"'
+        )
     url = record.get("url")
     uri = _printable(url).strip().encode("utf-8", "replace").decode() if isinstance(url, str) else ""
     return Source(uri or here, "record", line, origin)
@@ -135,6 +137,17 @@ def readable(uri: str) -> str:
     path = unquote(parts.path) + (f"#{parts.fragment}" if parts.fragment else "")
     inside = os.path.relpath(path)
     return _printable(inside if len(inside) < len(path) else path)
+
+
+def file_of(uri: str) -> Path | None:
+    """Give the file that a URI names; ``None`` if it names none of this machine."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return None
+    path = unquote_to_bytes(parts.path.encode("utf-8", "replace"))
+    is_file = parts.scheme == "file" and parts.netloc in ("", "localhost") and b"\0" not in path
+    return Path(os.fsdecode(path)) if is_file else None
 
 
 def host(uri: str) -> str:

@@ -138,7 +138,7 @@ def clean(source: Source) -> Article:
         published=parts.published,
         updated=parts.updated,
         fetched=datetime.now(UTC).isoformat(timespec="seconds"),
-        source=parts.site or host(source.uri) or source.folder,
+        source=host(source.uri) or parts.site or source.folder,  # a page names its site only where no address does
         raw_sha256=fingerprint(source),
     )
 
@@ -261,11 +261,16 @@ def _from_markdown(source: Source) -> _Parts:
 
 
 def _from_html(source: Source) -> _Parts:
+    return _article_of_page(decode(source.data) if b"charset" not in source.data[:4096].lower() else source.data)
+
+
+def _article_of_page(page: str | bytes, title: str = "", published: str | None = None) -> _Parts:
+    """Find the article on a web page; title and date are the page's own unless they are known from elsewhere."""
     import trafilatura
     from trafilatura.metadata import Document
 
     found: Any = trafilatura.bare_extraction(
-        decode(source.data) if b"charset" not in source.data[:4096].lower() else source.data,
+        page,
         with_metadata=True,
         include_comments=False,
         date_extraction_params={"original_date": True, "extensive_search": False},
@@ -273,16 +278,19 @@ def _from_html(source: Source) -> _Parts:
     if not isinstance(found, Document) or not (found.text or "").strip():
         raise NotAnArticle("no article text found on the page")
     site = (found.hostname or "").removeprefix("www.")
-    title = normalise(str(found.title or "")).replace("\n", " ")
+    title = title or normalise(str(found.title or "")).replace("\n", " ")
     lines = [line for line in normalise(str(found.text)).split("\n") if line != title]
-    return _Parts(title, _joined(lines), dates.parse_iso(found.date), site=site)
+    return _Parts(title, _joined(lines), published or dates.parse_iso(found.date), site=site)
 
 
 def _from_record(source: Source) -> _Parts:
     record = json.loads(source.data)
     title = record.get("title")
     title = normalise(title).replace("\n", " ") if isinstance(title, str) else ""
-    return article_of_lines(normalise(record["text"]), title, dates.parse_iso(record.get("published")))
+    published = dates.parse_iso(record.get("published"))
+    if isinstance(record.get("text"), str):
+        return article_of_lines(normalise(record["text"]), title, published)
+    return _article_of_page(record["html"].encode("utf-8", "replace").decode(), title, published)
 
 
 def article_of_lines(text: str, title: str = "", published: str | None = None) -> _Parts:

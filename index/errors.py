@@ -5,6 +5,7 @@
     ├── NotAnArticle         one input that is not indexed, with the reason
     ├── ModelUnavailable     the embedding model's weights cannot be had
     ├── ChatModelFailed      the LLM cannot be reached, refused, or broke off
+    ├── TooBusy              more ask at this moment than can be answered
     └── IndexProblem
         ├── IndexMissing     no index in that folder
         ├── IndexBroken      the folder holds something that is not a whole index
@@ -33,6 +34,15 @@ class ModelUnavailable(RagError):
 
 class ChatModelFailed(RagError):
     """The LLM cannot be reached, refused, or broke off; the text never holds a key."""
+
+
+class TooBusy(RagError):
+    """More ask at this moment than can be answered; ``retry_after`` is in seconds."""
+
+    def __init__(self, waiting: int, retry_after: int) -> None:
+        """Say how many wait already."""
+        super().__init__(f"too many questions at once: {waiting} are waiting; try again in {retry_after} s")
+        self.retry_after = retry_after
 
 
 class IndexProblem(RagError):

@@ -22,7 +22,7 @@ from index.types import Article, Passage, Span, Where
 
 Floats = npt.NDArray[np.float32]
 
-_VERSION = "1"
+_VERSION = "2"
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE articles (
@@ -41,6 +41,13 @@ CREATE INDEX passages_by_generation ON passages (generation);
 CREATE TABLE vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE removed (passage_id INTEGER PRIMARY KEY, generation INTEGER NOT NULL);
 """
+# Articles as they were before they changed, so that what was cited can still be looked up.
+_FORMER = """
+CREATE TABLE former (
+    id TEXT PRIMARY KEY, uri TEXT NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL, language TEXT NOT NULL,
+    published TEXT, updated TEXT, fetched TEXT NOT NULL, source TEXT NOT NULL, raw_sha256 TEXT NOT NULL);
+CREATE INDEX former_by_uri ON former (uri);
+"""
 _ARTICLE = "id, uri, title, text, language, published, updated, fetched, source, raw_sha256"
 _PASSAGE = "id, article_id, ordinal, start, stop, language"
 _VECTOR_BYTES = "2 * (SELECT value FROM meta WHERE key = 'dim')"
@@ -54,6 +61,7 @@ _PROBLEMS = {
     "passages that reach beyond their article": f"passages p JOIN articles a ON a.id = p.article_id WHERE {_BEYOND}",
     "vectors of a wrong size": f"vectors WHERE {_WRONG_SIZE}",
 }
+_ORDERS = ("title", "published", "fetched", "language", "source", "passages", "characters")
 _MANY = 500  # values bound in one statement
 T = TypeVar("T")
 
@@ -66,6 +74,23 @@ class Revision:
     spans: Sequence[Span]
     keys: Sequence[bytes]
     origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One line of the list of articles: all but the text, of which the length in characters."""
+
+    id: str
+    uri: str
+    title: str
+    language: str
+    published: str | None
+    updated: str | None
+    fetched: str
+    source: str
+    origin: str
+    characters: int
+    passages: int
 
 
 def vector_key(embedder: str, text: str) -> bytes:
@@ -85,10 +110,14 @@ class Store:
         """
         self._path = path
         self._local = threading.local()
+        self._file = _file_number(path)
         if not path.is_file():
             raise IndexMissing(f"no index in {path.parent}; make one: rag add PATH… --index {path.parent}")
         with self._reading():
             version = self.meta("version")
+            if version == "1":
+                self._upgrade()
+                version = self.meta("version")
         if version != _VERSION:
             raise IndexBroken(
                 f"{path} is an index of version {version}; this program reads version {_VERSION}: add the articles anew"
@@ -100,7 +129,7 @@ class Store:
         scratch = path.with_name(f"{path.name}.new")
         scratch.unlink(missing_ok=True)
         connection = sqlite3.connect(scratch)
-        connection.executescript(_SCHEMA)
+        connection.executescript(_SCHEMA + _FORMER)
         values = {
             "version": _VERSION,
             "identity": uuid.uuid4().hex[:8],
@@ -114,6 +143,14 @@ class Store:
         connection.close()
         scratch.rename(path)
 
+    def _upgrade(self) -> None:
+        """Bring a store of version 1, which forgot what an article was before it changed, to version 2."""
+        with self._writing() as connection:
+            if self.meta("version") == "1":  # another process may have been quicker
+                for statement in filter(str.strip, _FORMER.split(";")):
+                    connection.execute(statement)
+                connection.execute("UPDATE meta SET value = '2' WHERE key = 'version'")
+
     @property
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
@@ -123,6 +160,7 @@ class Store:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
+            connection.create_function("folded", 1, str.casefold, deterministic=True)
         return connection
 
     @contextmanager
@@ -150,6 +188,10 @@ class Store:
             connection.close()
             self._local.connection = None
 
+    def is_in_place(self) -> bool:
+        """Tell whether the file that was opened is still the one of that name."""
+        return self._file == _file_number(self._path)
+
     def meta(self, key: str) -> str:
         """Give what is recorded of the index: version, identity, embedder, dim, generation."""
         with self._reading() as connection:
@@ -170,15 +212,12 @@ class Store:
             generation = _next_generation(connection)
             _insert_vectors(connection, vectors)
             for revision in revisions:
-                _delete(
-                    connection,
-                    [
-                        r[0]
-                        for r in connection.execute("SELECT id FROM articles WHERE uri = ?", (revision.article.uri,))
-                    ],
-                    generation,
-                )
+                known = "FROM articles WHERE uri = ?"
+                uri = (revision.article.uri,)
+                connection.execute(f"INSERT OR REPLACE INTO former ({_ARTICLE}) SELECT {_ARTICLE} {known}", uri)
+                _delete(connection, [row[0] for row in connection.execute(f"SELECT id {known}", uri)], generation)
                 a = revision.article
+                connection.execute("DELETE FROM former WHERE id = ?", (a.id,))
                 values = (
                     a.id,
                     a.uri,
@@ -198,8 +237,11 @@ class Store:
                 _insert_passages(connection, revision.article.id, revision.spans, revision.keys, generation)
 
     def remove(self, article_ids: Sequence[str]) -> None:
-        """Remove articles: all or nothing."""
+        """Remove articles, with what they were before they changed: all or nothing."""
         with self._writing() as connection:
+            for article_id in article_ids:
+                former = "DELETE FROM former WHERE uri IN (SELECT uri FROM articles WHERE id = ?)"
+                connection.execute(former, (article_id,))
             _delete(connection, article_ids, _next_generation(connection))
 
     def add_vectors(self, vectors: Iterable[tuple[bytes, Floats]]) -> None:
@@ -256,6 +298,47 @@ class Store:
         with self._reading() as connection:
             row = connection.execute(f"SELECT {_ARTICLE} FROM articles WHERE id = ?", (article_id,)).fetchone()
         return None if row is None else Article(*row)
+
+    def former(self, article_id: str) -> Article | None:
+        """Give an article as it was before it changed, by the id it had."""
+        with self._reading() as connection:
+            row = connection.execute(f"SELECT {_ARTICLE} FROM former WHERE id = ?", (article_id,)).fetchone()
+        return None if row is None else Article(*row)
+
+    def id_of(self, uri: str) -> str | None:
+        """Give the id that the article with this URI has now."""
+        with self._reading() as connection:
+            row = connection.execute("SELECT id FROM articles WHERE uri = ?", (uri,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def listing(
+        self, where: Where, text: str, order: str, descending: bool, limit: int, offset: int
+    ) -> tuple[int, list[Listed]]:
+        """Count the articles that pass a filter and have ``text`` in title, URI or source; list some of them.
+
+        Args:
+            where: the filter.
+            text: in any case; empty for all.
+            order: ``title``, ``published``, ``fetched``, ``language``, ``source``, ``passages`` or ``characters``.
+            descending: unknown dates come last either way.
+            limit: how many to list at most.
+            offset: how many to leave out first.
+        """
+        if order not in _ORDERS:
+            raise ValueError(order)
+        condition, values = _condition(where)
+        condition += " AND instr(folded(a.title || ' ' || a.uri || ' ' || a.source), ?) > 0"
+        values.append(text.casefold())
+        fields = "a.id, a.uri, a.title, a.language, a.published, a.updated, a.fetched, a.source, a.origin"
+        key = "folded(title)" if order == "title" else order
+        query = f"""SELECT {fields}, length(a.text) AS characters,
+            (SELECT count(*) FROM passages p WHERE p.article_id = a.id) AS passages
+            FROM articles a WHERE {condition}
+            ORDER BY {order} IS NULL, {key} {"DESC" if descending else "ASC"}, number LIMIT ? OFFSET ?"""
+        with self._reading() as connection:
+            count = connection.execute(f"SELECT count(*) FROM articles a WHERE {condition}", values).fetchone()[0]
+            rows = connection.execute(query, [*values, limit, offset]).fetchall()
+        return count, [Listed(*row) for row in rows]
 
     def articles(self) -> Iterator[Article]:
         """Give all articles, oldest first, one at a time."""
@@ -330,19 +413,7 @@ class Store:
 
     def admitted(self, where: Where) -> tuple[list[int], list[int]]:
         """Give the numbers of the articles that pass a filter, and the ids of their passages."""
-        clauses, values = ["1"], list[str]()
-        if where.published_from:
-            clauses.append("a.published >= ?")
-            values.append(where.published_from)
-        if where.published_to:
-            # "2024" as the last date admits 2024-12-31: a longer text that begins with it is within it.
-            clauses.append("(a.published <= ? OR a.published LIKE ? || '-%')")
-            values += [where.published_to, where.published_to]
-        for column, wanted in (("language", where.languages), ("source", where.sources)):
-            if wanted:
-                clauses.append(f"a.{column} IN ({', '.join('?' * len(wanted))})")
-                values += wanted
-        condition = " AND ".join(clauses)
+        condition, values = _condition(where)
         with self._reading() as connection:
             numbers = [
                 row[0] for row in connection.execute(f"SELECT a.number FROM articles a WHERE {condition}", values)
@@ -408,6 +479,31 @@ class Store:
     def _select(self, query: str, values: Sequence[object]) -> list[tuple]:  # type: ignore[type-arg]
         with self._reading() as connection:
             return connection.execute(query % ", ".join("?" * len(values)), list(values)).fetchall()
+
+
+def _file_number(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _condition(where: Where) -> tuple[str, list[object]]:
+    """Write a filter as a condition on the articles ``a``, with the values for it."""
+    clauses, values = ["1"], list[object]()
+    if where.published_from:
+        clauses.append("a.published >= ?")
+        values.append(where.published_from)
+    if where.published_to:
+        # "2024" as the last date admits 2024-12-31: a longer text that begins with it is within it.
+        clauses.append("(a.published <= ? OR a.published LIKE ? || '-%')")
+        values += [where.published_to, where.published_to]
+    for column, wanted in (("language", where.languages), ("source", where.sources)):
+        if wanted:
+            clauses.append(f"a.{column} IN ({', '.join('?' * len(wanted))})")
+            values += wanted
+    return " AND ".join(clauses), values
 
 
 def _parts(values: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -1,4 +1,4 @@
-"""The command line: rag add | remove | status | check | reembed | search | ask | chat | show."""
+"""The command line: rag add, ask, chat, serve and the rest; ``rag --help`` lists them."""
 
 import argparse
 import io
@@ -20,7 +20,6 @@ if TYPE_CHECKING:  # the commands import what they need: --help and errors come 
     from index.build import Progress, Report
     from index.types import Where
     from rag.assistant import Assistant
-    from rag.types import Answer, Hit, Sentence
 
 USAGE_ERROR = 2
 _WIDTH = 100
@@ -34,6 +33,7 @@ examples:
   rag ask "…" --llm openai:qwen3 --base-url http://127.0.0.1:8080/v1
                                       an LLM writes, and every sentence is checked before it is shown
   rag search "agreement" -k 5         the passages alone
+  rag serve                           the chat page on http://127.0.0.1:7860, and doors for other programs
 
 The index is the folder ./rag-index, or what --index, RAG_INDEX or "index" in rag.toml says.
 """
@@ -53,10 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = load_settings()
         if options.index:
             settings = replace(settings, index=Path(options.index))
-        if getattr(options, "llm", None) is not None:
-            settings = replace(settings, llm=options.llm)
-        if getattr(options, "base_url", None) is not None:
-            settings = replace(settings, base_url=options.base_url)
+        given = ("llm", "base_url", "host", "port")
+        values = {name: getattr(options, name) for name in given if getattr(options, name, None) is not None}
+        settings = replace(settings, **values)
         status: int = options.run(options, settings)
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -146,6 +145,25 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_filters(chat)
     _add_chat_model(chat)
+
+    serve = command(
+        "serve",
+        _serve,
+        "serve the chat page and the doors for other programs",
+        "A JSON API (described at /docs), an OpenAI-compatible one at /v1, MCP at /mcp. What another process adds to "
+        "the index meanwhile is found at once.",
+    )
+    serve.add_argument("--host", help="the address to listen on (default: 127.0.0.1, this machine alone)")
+    serve.add_argument("--port", type=int, help="the port, 0 for any that is free (default: 7860)")
+    _add_chat_model(serve)
+
+    mcp = command("mcp", _mcp, "serve MCP clients over stdin and stdout", "Tools: ask, search, get_article.")
+    _add_chat_model(mcp)
+
+    feedback = command("feedback", _feedback, "sum up what was said about answers on the page")
+    feedback.add_argument(
+        "--gold", type=Path, metavar="DIR", help="write what was approved as gold questions, and the rest as drafts"
+    )
 
     show = command("show", _show, "print an indexed article as it is cited")
     show.add_argument("article", metavar="ARTICLE", help="file, URL or article id")
@@ -360,6 +378,45 @@ def _show(options: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+# Serving
+
+
+def _serve(options: argparse.Namespace, settings: Settings) -> int:
+    from rag.server.app import serve
+
+    serve(settings, lambda line: print(line, file=sys.stderr, flush=True))
+    return 0
+
+
+def _mcp(options: argparse.Namespace, settings: Settings) -> int:
+    import asyncio
+
+    from rag.server.mcp_door import serve_stdio
+    from rag.server.service import Service
+
+    asyncio.run(serve_stdio(Service(settings)))
+    return 0
+
+
+def _feedback(options: argparse.Namespace, settings: Settings) -> int:
+    from index.article_index import ArticleIndex
+    from rag.feedback import FeedbackBook, as_gold, export
+
+    index = ArticleIndex.open(settings.index)
+    book = FeedbackBook(index.folder)
+    summary = book.summary()
+    print(f"{_count(summary.up, 'answer')} approved, {summary.down} not; {_count(summary.commented, 'comment')}.")
+    if summary.bad_lines:
+        print(f"{_count(summary.bad_lines, 'line')} of {book.path} cannot be read.")
+    if options.gold:
+        options.gold.mkdir(parents=True, exist_ok=True)
+        gold = as_gold(book, index.article)
+        questions, drafts = export(gold, options.gold)
+        print(f"{_count(len(gold.questions), 'gold question')} in {questions}")
+        print(f"{_count(len(gold.drafts), 'draft')}, to be completed, in {drafts}")
+    return 0
+
+
 # Reading
 
 
@@ -371,13 +428,12 @@ def _open_assistant(settings: Settings) -> "Assistant":
 
 def _search(options: argparse.Namespace, settings: Settings) -> int:
     where = _where(options)
+    from rag.records import hit_record
     from rag.terminal import origin_of
 
     hits = _open_assistant(settings).retrieve(options.question, options.k, where)
     if options.json:
-        print(
-            json.dumps({"question": options.question, "hits": [_hit_record(hit) for hit in hits]}, ensure_ascii=False)
-        )
+        print(json.dumps({"question": options.question, "hits": [hit_record(hit) for hit in hits]}, ensure_ascii=False))
         return 0
     for hit in hits:
         origin = origin_of(hit.article.published, hit.article.uri)
@@ -397,12 +453,13 @@ def _ask(options: argparse.Namespace, settings: Settings) -> int:
         return _ask_batch(options.batch, where, settings)
     if not any(map(str.isalnum, options.question)):
         raise BadRequest("the question is empty: ask something in words, in any language")
+    from rag.records import answer_record
     from rag.terminal import followed, print_answer
 
     events = _open_assistant(settings).stream(options.question, where)
     answer = followed(events)
     if options.json:
-        print(json.dumps(_answer_record(answer), ensure_ascii=False))
+        print(json.dumps(answer_record(answer), ensure_ascii=False))
     else:
         print_answer(answer)
     return 0
@@ -444,53 +501,12 @@ def _batch_record(line: str, here: str, assistant: "Assistant", where: "Where") 
             "id": asked.get("id") if isinstance(asked, dict) else None,
             "error": f'{here}: needs {{"id", "question"}}',
         }
+    from rag.records import answer_record
+
     try:
-        return {"id": asked.get("id"), **_answer_record(assistant.ask(asked["question"], where))}
+        return {"id": asked.get("id"), **answer_record(assistant.ask(asked["question"], where))}
     except BadRequest as error:
         return {"id": asked.get("id"), "error": f"{here}: {error}"}
-
-
-def _answer_record(answer: "Answer") -> dict[str, Any]:
-    """Give the JSON object of ``rag ask --json``. Other programs rely on its fields."""
-    from dataclasses import asdict
-
-    return {
-        "question": answer.question,
-        "standalone": answer.standalone,
-        "language": answer.language,
-        "text": answer.text,
-        "status": answer.status,
-        "confidence": round(answer.confidence, 4),
-        "as_of": answer.as_of,
-        "answerer": answer.answerer,
-        "sentences": [_sentence_record(sentence) for sentence in answer.sentences],
-        "unsupported": [_sentence_record(sentence) for sentence in answer.unsupported],
-        "notes": list(answer.notes),
-        "citations": [{**asdict(citation), "answer": citation.answer} for citation in answer.citations],
-        "hits": [_hit_record(hit) for hit in answer.hits],
-        "timings": answer.timings,
-    }
-
-
-def _sentence_record(sentence: "Sentence") -> dict[str, Any]:
-    return {
-        "text": sentence.text,
-        "markers": [citation.marker for citation in sentence.citations],
-        "verdict": sentence.verdict,
-        "detail": sentence.detail,
-    }
-
-
-def _hit_record(hit: "Hit") -> dict[str, Any]:
-    article = hit.article
-    return {
-        "article_id": article.id,
-        "title": article.title,
-        "uri": article.uri,
-        "score": round(hit.score, 4),
-        "relevance": None if hit.relevance is None else round(hit.relevance, 4),
-        "text": hit.text,
-    }
 
 
 def _count(number: int, noun: str) -> str:

@@ -46,6 +46,11 @@ def unsure(language: str) -> str:
     return _said(_UNSURE, language)
 
 
+def is_unsure(text: str) -> bool:
+    """Tell whether a text is what `unsure` says in one of the languages."""
+    return text in _UNSURE.values()
+
+
 _FELL_BACK = {
     "en": "The language model could not answer, so the articles are quoted instead: {}",
     "ru": "Языковая модель не ответила, поэтому вместо неё цитируются статьи: {}",
@@ -205,6 +210,29 @@ _UNSUPPORTED = {
 def unsupported(language: str) -> str:
     """Say that what follows is not supported."""
     return _said(_UNSUPPORTED, language)
+
+
+_SOURCES = {
+    "en": "Sources:",
+    "ru": "Источники:",
+    "uk": "Джерела:",
+    "de": "Quellen:",
+    "es": "Fuentes:",
+    "fr": "Sources :",
+    "it": "Fonti:",
+    "pt": "Fontes:",
+    "pl": "Źródła:",
+    "tr": "Kaynaklar:",
+    "zh": "来源：",
+    "ja": "出典：",
+    "ko": "출처:",
+    "ar": "المصادر:",
+}
+
+
+def sources(language: str) -> str:
+    """Say that sources follow."""
+    return _said(_SOURCES, language)
 
 
 def _said(texts: dict[str, str], language: str) -> str:

@@ -33,6 +33,16 @@ class Settings:
         llm_context: how many tokens the chat model takes, question, passages and answer together, 512..10 million.
         llm_answer: how many of them its answer may have, 16..100,000.
         show_unsupported: whether sentences of a chat model that fail their check are kept, apart from the answer.
+        host: the address that ``rag serve`` listens on; any but this machine's own lets others in.
+        port: its port, 0 for any that is free.
+        password_file: a file that holds the password of the page and nothing else; empty for no login.
+        api_keys_file: a file with one key a line, of which other programs have to send one; empty for none.
+        at_once: how many questions are answered at a time, 0..1000; 0 for one a core, or sixteen with a chat model.
+        queue: how many more may wait in line, 0..100,000; the next ones are told when to come back.
+        rate_limit: requests a minute that one key, login or address (this machine's own aside) may make, 0 for any.
+        upload_mb: megabytes that one request may upload, 1..1000.
+        fetch_private: whether addresses of the local network may be indexed; whoever can add a page could then read it.
+        log_questions: whether questions are written to the log.
     """
 
     index: Path = Path("rag-index")
@@ -49,6 +59,16 @@ class Settings:
     llm_context: int = 8192
     llm_answer: int = 512
     show_unsupported: bool = True
+    host: str = "127.0.0.1"
+    port: int = 7860
+    password_file: str = ""
+    api_keys_file: str = ""
+    at_once: int = 0
+    queue: int = 64
+    rate_limit: int = 600
+    upload_mb: int = 50
+    fetch_private: bool = False
+    log_questions: bool = False
 
     def __post_init__(self) -> None:
         """Check ranges.
@@ -65,6 +85,11 @@ class Settings:
             "llm_retries": (0, 10),
             "llm_context": (512, 10_000_000),
             "llm_answer": (16, 100_000),
+            "port": (0, 65_535),
+            "at_once": (0, 1000),
+            "queue": (0, 100_000),
+            "rate_limit": (0, 1_000_000),
+            "upload_mb": (1, 1000),
         }
         for name, (low, high) in ranges.items():
             if not low <= getattr(self, name) <= high:

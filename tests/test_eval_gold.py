@@ -56,6 +56,28 @@ def test_what_is_wrong_is_named_with_its_question(tmp_path: Path, change: dict[s
     assert found.startswith(says)
 
 
+def test_an_article_may_be_named_by_its_uri_even_where_files_share_their_name(tmp_path: Path) -> None:
+    other = tmp_path / "articles" / "older" / "tarn.txt"
+    other.parent.mkdir(parents=True)
+    other.write_text(TEXT.replace("410", "390"), "utf-8")
+    (tmp_path / "articles" / "empty.txt").write_bytes(b"")  # is no article, and no reason to stop
+    line = {"text": "The town of Tarn has 500 lamps, and the mayor wants more of them.", "url": "https://ex.org/tarn"}
+    (tmp_path / "articles" / "wire.jsonl").write_text(json.dumps(line), "utf-8")
+    found = [
+        (other.resolve().as_uri(), "390"),
+        ((tmp_path / "articles" / "tarn.txt").resolve().as_uri(), "410"),
+        ("https://ex.org/tarn", "500"),
+        ("wire.jsonl#L1", "500"),
+    ]
+    rows = [
+        GOOD | {"id": str(n), "question": str(n), "answers": [lamps], "evidence": [{"article": name, "quote": lamps}]}
+        for n, (name, lamps) in enumerate(found)
+    ]
+    assert _found(tmp_path, *rows) == []
+    wrong = GOOD | {"evidence": [{"article": other.resolve().as_uri(), "quote": GOOD["evidence"][0]["quote"]}]}
+    assert len(_found(tmp_path, wrong)) == 1
+
+
 def test_questions_and_ids_that_are_there_twice_are_found(tmp_path: Path) -> None:
     found = _found(tmp_path, GOOD, GOOD | {"question": "HOW many lamps does Tarn have?"})
     assert found == ["t-1: the id is there 2 times", "asked 2 times: how many lamps does tarn have?"]

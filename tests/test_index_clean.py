@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from conftest import ROOT, SAMPLES, text_source
 
-from index.articles import Kind, Source, read_sources
+from index.articles import Kind, Skipped, Source, read_sources
 from index.clean import clean, decode, fingerprint, normalise
 from index.dates import date_of_line, is_update_line, parse_iso
 from index.errors import NotAnArticle
@@ -200,6 +200,54 @@ def test_a_record_with_odd_fields_is_read_without_them(field: dict[str, object])
     article = clean(text_source(json.dumps({"text": EN, **field}), "record"))
     assert article.text.split() == EN.split()
     assert article.published is None
+
+
+PAGE = (
+    '<html><head><meta charset="windows-1251"><title>Трамвай в Ижевске</title>'
+    '<meta property="article:published_time" content="2024-05-06"><link rel="canonical" href="https://bank.example/a">'
+    '<meta property="og:url" content="https://bank.example/a"><meta property="og:site_name" content="The Bank"></head>'
+    f"<body><article><p>{RU.splitlines()[0]}</p><p>{RU.splitlines()[2]}</p></article></body></html>"
+)
+
+
+def test_a_page_in_a_record_is_read_like_the_page_in_a_file() -> None:
+    in_file = clean(text_source(PAGE.encode(), "html"))
+    in_record = clean(text_source(json.dumps({"html": PAGE}), "record"))
+    assert in_file.title == in_record.title == "Трамвай в Ижевске"
+    assert in_file.text == in_record.text == "\n".join(line for line in RU.splitlines() if line)
+    assert in_file.published == in_record.published == "2024-05-06"
+    assert in_file.source == in_record.source == "bank.example"
+
+
+def test_a_record_knows_better_than_its_page() -> None:
+    known = {"html": PAGE, "title": "Tram", "published": "2023-01-02"}
+    article, other = (
+        clean(text_source(json.dumps(record), "record")) for record in (known, {**known, "published": "2023"})
+    )
+    assert (article.title, article.published, other.published) == ("Tram", "2023-01-02", "2023")
+    assert article.raw_sha256 != other.raw_sha256
+    odd = clean(text_source(json.dumps({"html": PAGE + "\ud800", "title": 5, "published": "soon"}), "record"))
+    assert (odd.title, odd.published) == ("Трамвай в Ижевске", "2024-05-06")
+    assert clean(text_source(json.dumps({"html": PAGE, "text": EN}), "record")).text == EN.strip()
+
+
+@pytest.mark.parametrize("kind", ["record", "html"])
+def test_a_page_cannot_claim_the_name_of_another_site(kind: Kind) -> None:
+    uri = "https://www.forger.example/a"
+    data = json.dumps({"url": uri, "html": PAGE}) if kind == "record" else PAGE
+    assert clean(text_source(data, kind, uri)).source == "forger.example"
+
+
+def test_a_record_without_text_and_page_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    records = [{"html": PAGE, "url": "https://example.org/a"}, {"html": 5}, {"html": None, "text": EN}, {"title": "a"}]
+    file.write_text("\n".join(map(json.dumps, records)))
+    one, two, three, four = read_sources(file)
+    assert isinstance(one, Source) and one.uri == "https://example.org/a"
+    assert isinstance(three, Source) and clean(three).text == EN.strip()
+    for refused in (two, four):
+        assert isinstance(refused, Skipped)
+        assert refused.reason.startswith('needs to be a JSON object with at least "text" or "html"')
 
 
 def test_paragraphs_of_an_article_without_a_title_stay_apart() -> None:

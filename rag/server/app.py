@@ -1,0 +1,140 @@
+"""One process with all doors: the page, the JSON API, the OpenAI-compatible API, MCP, the article viewer."""
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import uvicorn
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
+from fastapi_offline import FastAPIOffline
+from starlette.types import ASGIApp
+
+import ui
+from index.article_index import ArticleIndex
+from index.errors import BadRequest, IndexProblem
+from rag.server.api import api
+from rag.server.examples import examples
+from rag.server.guard import Guard, warnings
+from rag.server.mcp_door import http_app, mcp_server
+from rag.server.monitoring import Monitor, configure_logging
+from rag.server.openai_door import openai_router
+from rag.server.problems import handle_problems, problem
+from rag.server.reading_room import reading_room
+from rag.server.script_policy import ScriptPolicy
+from rag.server.service import Service
+from rag.settings import Settings
+
+STATIC = Path(__file__).parent / "static"
+_GRACE = 20  # seconds that answers begun may take to end when the server is stopped
+
+
+def create_app(service: Service, secret: bytes) -> ASGIApp:
+    """Put the doors together; sessions are signed with ``secret``."""
+    door_of_mcp = http_app(mcp_server(service))
+
+    async def find_examples() -> None:
+        service.examples = [question async for question in examples(service)]
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with door_of_mcp.router.lifespan_context(door_of_mcp):
+            finding = asyncio.create_task(find_examples())
+            yield
+            finding.cancel()
+        await service.close()
+
+    app = FastAPIOffline(
+        title="rag: ask questions of your own articles",
+        version=version("rag-articles"),
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    handle_problems(app)
+    monitor = Monitor(
+        Guard(ScriptPolicy(app), service.settings, secret),
+        waiting=lambda: service.line.waiting,
+        articles=lambda: service.index.status().articles,
+        passages=lambda: service.index.count_passages(),
+    )
+    service.answered = lambda answer: monitor.answered(answer, service.settings.log_questions)
+    for router in (api(service), openai_router(service), reading_room(service), _health(service, monitor)):
+        app.include_router(router)
+    app.router.routes.extend(door_of_mcp.routes)
+    app.mount("/rag-static", StaticFiles(directory=STATIC))
+    ui.mount(app, service)  # last: it takes every path that is left
+    return monitor
+
+
+def _health(service: Service, monitor: Monitor) -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/healthz")
+    async def healthz() -> Response:
+        return JSONResponse({"status": "ok"})
+
+    @router.get("/readyz")
+    async def readyz(request: Request) -> Response:
+        try:
+            await asyncio.to_thread(lambda: service.index.count_passages())
+        except IndexProblem as error:
+            return problem(request, 503, "index_problem", str(error))
+        return JSONResponse({"status": "ready"})
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        body, content_type = await asyncio.to_thread(monitor.exposition)
+        return Response(body, media_type=content_type)
+
+    return router
+
+
+def serve(settings: Settings, say: Callable[[str], None]) -> None:
+    """Serve until stopped by SIGINT or SIGTERM; what is being answered or indexed then is done to its end.
+
+    Args:
+        settings: where to listen, who may enter, which index; if there is none yet, an empty one is made.
+        say: told the page's address, and what the user should know.
+
+    Raises:
+        RagError: the index cannot be opened, or the address not be listened on.
+    """
+    configure_logging()
+    if not settings.index.exists():
+        ArticleIndex.open(settings.index, settings.embedder or None, create=True).close()
+    service = Service(settings)
+    app = create_app(service, _secret(service.index.folder))
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        listening = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        raise BadRequest(
+            f"cannot listen on {settings.host}:{settings.port} ({error.strerror or error}): try another --port, or 0"
+        ) from error
+    for warning in warnings(settings):
+        say(f"Warning: {warning}")
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    say(f"Open http://{host}:{listening.getsockname()[1]} (programs: /docs). Stop with Ctrl-C.")
+    config = uvicorn.Config(
+        app, log_config=None, server_header=False, proxy_headers=False, timeout_graceful_shutdown=_GRACE
+    )
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _secret(folder: Path) -> bytes:
+    """Give what sessions are signed with: made once, so that they outlast the server."""
+    path = folder / "server-secret"
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(32))
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise IndexProblem(f"cannot write to {folder}: {error.strerror or error}") from error
+    return path.read_bytes()

@@ -1,0 +1,620 @@
+"""The chat page: Gradio's components and what they do. The only file that imports gradio."""
+
+import os
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported; anything else sends telemetry
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any, Literal
+from uuid import uuid4
+
+import gradio as gr
+from babel import Locale
+from fastapi import FastAPI
+
+from index.build import Progress as Adding
+from index.build import Report
+from index.errors import RagError
+from index.types import Where
+from rag.feedback import Feedback, FeedbackBook
+from rag.records import Record, answer_of, kept_record
+from rag.server.answer_view import Extent, answer_html, escaped, origin, progress_html
+from rag.server.interface import TEXTS, Language, language_of, said
+from rag.server.links import article_link
+from rag.server.service import Fetching, Happening, Service
+from rag.transcript import as_markdown
+from rag.types import Answer, Done, Turn
+
+_TURNS = 50  # that a browser keeps
+_LISTED = 200  # articles in the table; the search finds the others
+_I18N = gr.I18n(**{code: {name: text[code] for name, text in TEXTS.items()} for code in ("en", "ru")})
+_HEAD = '<script src="/rag-static/page.js" defer></script><link rel="stylesheet" href="/rag-static/page.css">'
+_COLUMNS = ("title", "published", "language", "source", "passages", "added")
+
+Update = dict[Any, Any]
+
+
+def mount(app: FastAPI, service: Service) -> None:
+    """Serve the page at the root of ``app``, behind the routes it has already."""
+    gr.mount_gradio_app(
+        app,
+        build_page(service),
+        path="",
+        footer_links=[],
+        show_error=False,
+        max_file_size=f"{service.settings.upload_mb}mb",
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        mcp_server=False,
+        i18n=_I18N,
+        theme=gr.themes.Soft(
+            primary_hue="blue",
+            font=["system-ui", "sans-serif"],
+            font_mono=["ui-monospace", "monospace"],
+        ),
+        head=_HEAD,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A turn of the conversation, as the browser keeps it."""
+
+    id: str
+    answer: Answer
+    extent: Extent
+
+    def record(self) -> Record:
+        """Give it as JSON."""
+        return {
+            "id": self.id,
+            "answer": kept_record(self.answer),
+            "extent": [self.extent.articles, self.extent.passages],
+        }
+
+    @staticmethod
+    def all_of(records: object) -> list["Kept"]:
+        """Read what a browser kept; nothing if it is of another version or was meddled with."""
+        try:
+            assert isinstance(records, list)
+            return [Kept(str(r["id"]), answer_of(r["answer"]), Extent(*map(int, r["extent"]))) for r in records]
+        except (AssertionError, KeyError, TypeError, ValueError, AttributeError):
+            return []
+
+
+def build_page(service: Service) -> gr.Blocks:
+    """Make the page over a service."""
+    with gr.Blocks(title=said("title", "en"), delete_cache=(3600, 86_400), analytics_enabled=False) as page:
+        gr.Markdown(_I18N("title"), elem_id="title", elem_classes="heading")
+        with gr.Row(elem_id="columns"):
+            with gr.Column(scale=3, min_width=320), gr.Tabs():
+                with gr.Tab(_I18N("ask_tab"), elem_id="ask-tab"):
+                    asking = AskTab(service)
+                with gr.Tab(_I18N("articles_tab"), elem_id="articles-tab") as articles_tab:
+                    articles = ArticlesTab(service)
+            with gr.Column(scale=2, min_width=320, elem_id="side"):
+                gr.Markdown(_I18N("panel_hint"), elem_id="side-hint")
+        page.load(asking.restored, asking.conversation, asking.outputs, show_progress="hidden")
+        articles_tab.select(articles.listed, articles.find, articles.outputs, show_progress="hidden")
+    for event in page.fns.values():
+        event.api_visibility = "private"  # other programs have doors of their own, with limits and a description
+    page.queue(default_concurrency_limit=None)  # `Service` has the line in which questions wait
+    return page
+
+
+class AskTab:
+    """The conversation."""
+
+    def __init__(self, service: Service) -> None:
+        """Lay out the components and tie them to the methods."""
+        self._service = service
+        self.conversation = gr.BrowserState([], storage_key="rag-conversation", secret="kept by the browser alone")
+        self._asked = gr.State("")  # the question being answered
+        self._voted = gr.State(("", ""))  # which turn, and whether up or down
+        self._chat = gr.Chatbot(
+            elem_id="chat",
+            label=_I18N("conversation"),
+            show_label=False,
+            height="60vh",
+            min_height=280,
+            layout="panel",
+            buttons=[],
+            latex_delimiters=[],
+            group_consecutive_messages=False,
+            feedback_options=("Like", "Dislike"),
+        )
+        with gr.Row(visible=False, elem_id="searched-row") as self._searched_row:
+            self._searched = gr.Textbox(label=_I18N("searched_for"), elem_id="searched-for", scale=5)
+            ask_instead = gr.Button(_I18N("ask_instead"), elem_id="ask-instead", scale=1)
+        with gr.Row(visible=False, elem_id="comment-row") as self._comment_row:
+            self._comment = gr.Textbox(label=_I18N("comment"), elem_id="comment", max_length=4000, scale=5)
+            save_comment = gr.Button(_I18N("save_comment"), elem_id="save-comment", scale=1)
+        self._question = gr.Textbox(
+            elem_id="question",
+            label=_I18N("question"),
+            show_label=False,
+            placeholder=_I18N("question_hint"),
+            autofocus=True,
+            max_lines=6,
+            max_length=2000,
+            submit_btn=True,
+        )
+        with gr.Accordion(_I18N("filters"), open=False, elem_id="filters"), gr.Row():
+            self._since = gr.DateTime(include_time=False, type="string", label=_I18N("from"), elem_id="since")
+            self._until = gr.DateTime(include_time=False, type="string", label=_I18N("to"), elem_id="until")
+            self._languages = gr.Dropdown([], multiselect=True, label=_I18N("languages"), elem_id="languages")
+            self._sources = gr.Dropdown([], multiselect=True, label=_I18N("sources"), elem_id="sources")
+        with gr.Row():
+            new = gr.Button(_I18N("new"), size="sm", elem_id="new")
+            self._export = gr.DownloadButton(_I18N("export"), size="sm", elem_id="export", interactive=False)
+        self._about = gr.Markdown(elem_id="about")
+
+        filters = [self._since, self._until, self._languages, self._sources]
+        self.outputs = [
+            self._chat,
+            self.conversation,
+            self._question,
+            self._asked,
+            self._searched_row,
+            self._searched,
+            self._comment_row,
+            self._export,
+            self._about,
+            self._languages,
+            self._sources,
+        ]
+        asking = [
+            gr.on(
+                triggers,
+                method,
+                [inputs, self.conversation, *filters],
+                self.outputs,
+                show_progress="hidden",
+                trigger_mode="once",
+            )
+            for triggers, method, inputs in (
+                (self._question.submit, self.asked, self._question),
+                (self._chat.example_select, self.asked_example, self._question),
+                ([ask_instead.click, self._searched.submit], self.asked_instead, self._searched),
+                (self._chat.retry, self.retried, self._question),
+            )
+        ]
+        self._question.stop(
+            self.stopped, [self._asked, self.conversation], self.outputs, cancels=asking, show_progress="hidden"
+        )
+        gr.on(
+            [new.click, self._chat.clear],
+            self.started_again,
+            None,
+            self.outputs,
+            cancels=asking,
+            show_progress="hidden",
+        )
+        self._chat.undo(self.undone, self.conversation, self.outputs, show_progress="hidden")
+        voted = [self._voted, self._comment_row, self._comment]
+        self._chat.like(self.voted, self.conversation, voted, show_progress="hidden")
+        gr.on(
+            [save_comment.click, self._comment.submit],
+            self.commented,
+            [self._voted, self._comment, self.conversation],
+            [self._comment_row],
+            show_progress="hidden",
+        )
+
+    # What the events do
+
+    async def asked(
+        self,
+        question: str,
+        kept: object,
+        since: str | None,
+        until: str | None,
+        languages: list[str],
+        sources: list[str],
+        request: gr.Request,
+    ) -> AsyncGenerator[Update, None]:
+        """Answer a question, showing what happens meanwhile."""
+        where = _where(since, until, languages, sources)
+        turns = Kept.all_of(kept)
+        async for update in self._turn(
+            question, turns, [turn.answer.turn for turn in turns], where, _language(request)
+        ):
+            yield update
+
+    async def asked_example(
+        self,
+        _: str,
+        kept: object,
+        since: str | None,
+        until: str | None,
+        languages: list[str],
+        sources: list[str],
+        request: gr.Request,
+        chosen: gr.SelectData,
+    ) -> AsyncGenerator[Update, None]:
+        """Answer an example question."""
+        question = str(chosen.value["text"])
+        async for update in self.asked(question, kept, since, until, languages, sources, request):
+            yield update
+
+    async def asked_instead(
+        self,
+        question: str,
+        kept: object,
+        since: str | None,
+        until: str | None,
+        languages: list[str],
+        sources: list[str],
+        request: gr.Request,
+    ) -> AsyncGenerator[Update, None]:
+        """Answer the last question again, as the user meant it."""
+        where = _where(since, until, languages, sources)
+        async for update in self._turn(question, Kept.all_of(kept)[:-1], [], where, _language(request)):
+            yield update
+
+    async def retried(
+        self,
+        _: str,
+        kept: object,
+        since: str | None,
+        until: str | None,
+        languages: list[str],
+        sources: list[str],
+        request: gr.Request,
+        retried: gr.RetryData,
+    ) -> AsyncGenerator[Update, None]:
+        """Answer a question again, with the filters as they are now; what came after it is dropped."""
+        turns = Kept.all_of(kept)
+        place = min(_number(retried.index) // 2, len(turns) - 1)
+        earlier = turns[:place]
+        where = _where(since, until, languages, sources)
+        history = [turn.answer.turn for turn in earlier]
+        async for update in self._turn(turns[place].answer.question, earlier, history, where, _language(request)):
+            yield update
+
+    async def _turn(
+        self, question: str, earlier: list[Kept], history: Sequence[Turn], where: Where | str, language: Language
+    ) -> AsyncGenerator[Update, None]:
+        if isinstance(where, str) or not question.strip():
+            if question.strip():
+                gr.Warning(escaped(str(where)))
+            yield {self._question: question}
+            return
+        happened: list[Happening] = []
+        shown = [*_messages(earlier, language), _message("user", escaped(question))]
+        yield {
+            self._chat: [*shown, _message("assistant", progress_html(happened, language))],
+            self._question: gr.Textbox("", submit_btn=False, stop_btn=True),
+            self._asked: question,
+            self._searched_row: gr.Row(visible=False),
+            self._comment_row: gr.Row(visible=False),
+        }
+        try:
+            async with aclosing(self._service.events(question, where, history)) as happenings:
+                async for happening in happenings:
+                    happened.append(happening)
+                    if not isinstance(happening, Done):
+                        yield {self._chat: [*shown, _message("assistant", progress_html(happened, language))]}
+                        continue
+                    turn = Kept(uuid4().hex, happening.answer, await asyncio.to_thread(self._extent))
+                    yield self._state([*earlier, turn][-_TURNS:], language)
+        except RagError as error:
+            gr.Warning(escaped(str(error)))
+            yield {
+                **self._state(earlier, language),
+                self._question: gr.Textbox(question, submit_btn=True, stop_btn=False),
+            }
+
+    def _extent(self) -> Extent:
+        status = self._service.index.status()
+        return Extent(status.articles, status.passages)
+
+    def _state(self, turns: list[Kept], language: Language) -> Update:
+        """Show a conversation at rest."""
+        last = turns[-1].answer if turns else None
+        was_completed = last is not None and last.standalone != last.question
+        return {
+            self._chat: _messages(turns, language),
+            self.conversation: [turn.record() for turn in turns],
+            self._question: gr.Textbox("", submit_btn=True, stop_btn=False),
+            self._searched_row: gr.Row(visible=was_completed),
+            self._searched: last.standalone if last and was_completed else "",
+            self._export: gr.DownloadButton(
+                value=_transcript(turns, language) if turns else None, interactive=bool(turns)
+            ),
+            self._comment_row: gr.Row(visible=False),
+        }
+
+    def stopped(self, asked: str, kept: object, request: gr.Request) -> Update:
+        """Go back to what was there before the question, which may be changed and asked again."""
+        language = _language(request)
+        state = self._state(Kept.all_of(kept), language)
+        return {**state, self._question: gr.Textbox(asked, submit_btn=True, stop_btn=False)}
+
+    def started_again(self, request: gr.Request) -> Update:
+        """Forget the conversation."""
+        return self._state([], _language(request))
+
+    def undone(self, kept: object, request: gr.Request, undone: gr.UndoData) -> Update:
+        """Take a question back, with what came after it, to be changed."""
+        turns = Kept.all_of(kept)
+        place = min(_number(undone.index) // 2, max(0, len(turns) - 1))
+        question = turns[place].answer.question if turns else ""
+        state = self._state(turns[:place], _language(request))
+        return {**state, self._question: gr.Textbox(question, submit_btn=True, stop_btn=False)}
+
+    def restored(self, kept: object, request: gr.Request) -> Update:
+        """Show what the browser kept, and what there is to ask."""
+        language = _language(request)
+        turns = Kept.all_of(kept)
+        status = self._service.index.status()
+        answerer = self._service.assistant.answerer
+        about = said("about", language).format(
+            answerer=said("reader", language) if answerer == "reader" else said("llm", language).format(answerer),
+            passages=self._service.settings.passages,
+            articles=f"{status.articles:,}",
+            found=f"{status.passages:,}",
+        )
+        names = Locale(language).languages
+        languages = [(f"{names.get(code, code)} ({n})", code) for code, n in status.languages]
+        placeholder = said("placeholder" if status.articles else "empty", language)
+        return {
+            **self._state(turns, language),
+            self._chat: gr.Chatbot(
+                _messages(turns, language),
+                placeholder=f'<p class="welcome">{escaped(placeholder)}</p>',
+                examples=[{"text": question} for question in self._service.examples],
+            ),
+            self._about: escaped(about),
+            self._languages: gr.Dropdown(languages),
+            self._sources: gr.Dropdown([(f"{name} ({n})", name) for name, n in status.sources]),
+        }
+
+    def voted(self, kept: object, vote: gr.LikeData) -> Update:
+        """Note that an answer is good or bad, and ask why."""
+        turns = Kept.all_of(kept)
+        place = _number(vote.index) // 2
+        if vote.liked not in (True, False) or place >= len(turns):
+            return {self._comment_row: gr.Row(visible=False)}
+        verdict: Literal["up", "down"] = "up" if vote.liked else "down"
+        self._keep(turns[place], verdict, "")
+        return {
+            self._voted: (turns[place].id, verdict),
+            self._comment_row: gr.Row(visible=True),
+            self._comment: "",
+        }
+
+    def commented(
+        self, voted: tuple[str, Literal["up", "down"]], comment: str, kept: object, request: gr.Request
+    ) -> Update:
+        """Keep a comment with the vote."""
+        answer_id, verdict = voted
+        for turn in Kept.all_of(kept):
+            if turn.id == answer_id:
+                self._keep(turn, verdict, comment)
+                gr.Info(escaped(said("thanks", _language(request))))
+        return {self._comment_row: gr.Row(visible=False)}
+
+    def _keep(self, turn: Kept, verdict: Literal["up", "down"], comment: str) -> None:
+        FeedbackBook(self._service.index.folder).add(Feedback.on(turn.answer, turn.id, verdict, comment))
+
+
+class ArticlesTab:
+    """What is indexed: to look through, to add to, to remove from."""
+
+    def __init__(self, service: Service) -> None:
+        """Lay out the components and tie them to the methods."""
+        self._service = service
+        self._rows = gr.State([])  # ids of the articles in the table
+        self._chosen = gr.State("")  # the id of one
+        with gr.Accordion(_I18N("add"), open=True, elem_id="add-articles"):
+            with gr.Row():
+                self._files = gr.File(
+                    label=_I18N("files"),
+                    file_count="multiple",
+                    file_types=[".txt", ".md", ".markdown", ".html", ".htm", ".jsonl"],
+                    height=150,
+                    elem_id="files",
+                )
+                self._addresses = gr.Textbox(label=_I18N("addresses"), lines=4, max_lines=10, elem_id="addresses")
+            add = gr.Button(_I18N("add"), variant="primary", elem_id="add")
+            self._report = gr.Markdown(elem_id="report", visible=False)
+        self.find = gr.Textbox(label=_I18N("find"), elem_id="find", max_length=200)
+        self._shown = gr.Markdown(elem_id="shown")
+        self._table = gr.Dataframe(
+            headers=[_I18N(f"column_{name}") for name in _COLUMNS],
+            datatype=["str", "str", "str", "str", "number", "str"],
+            type="array",
+            interactive=False,
+            wrap=True,
+            label=_I18N("list"),
+            show_label=False,
+            elem_id="articles",
+            max_height=420,
+        )
+        with gr.Row(visible=False, elem_id="chosen") as self._chosen_row:
+            self._about = gr.Markdown(elem_id="chosen-about")
+            read_again = gr.Button(_I18N("read_again"), size="sm", elem_id="read-again")
+            remove = gr.Button(_I18N("remove"), size="sm", variant="stop", elem_id="remove")
+        with gr.Row(visible=False) as self._sure_row:
+            sure = gr.Button(_I18N("remove_sure"), size="sm", variant="stop", elem_id="remove-sure")
+            keep = gr.Button(_I18N("keep"), size="sm", elem_id="keep")
+
+        self.outputs = [self._table, self._rows, self._shown, self._chosen_row, self._sure_row, self._chosen]
+        changed = [*self.outputs, self._report, self._files, self._addresses]
+        self.find.change(self.listed, self.find, self.outputs, show_progress="hidden", trigger_mode="always_last")
+        add.click(self.added, [self._files, self._addresses, self.find], changed, show_progress_on=self._report)
+        self._table.select(
+            self.chosen,
+            self._rows,
+            [self._chosen, self._chosen_row, self._about, self._sure_row],
+            show_progress="hidden",
+        )
+        read_again.click(self.read_again, [self._chosen, self.find], changed)
+        remove.click(lambda: gr.Row(visible=True), None, self._sure_row, show_progress="hidden")
+        keep.click(lambda: gr.Row(visible=False), None, self._sure_row, show_progress="hidden")
+        sure.click(self.removed, [self._chosen, self.find], changed)
+
+    def listed(self, text: str, request: gr.Request) -> Update:
+        """List the articles whose title, address or source has a text."""
+        language = _language(request)
+        total, found = self._service.index.listing(text=text, limit=_LISTED)
+        names = Locale(language).languages
+        rows = [
+            [a.title, a.published or "", names.get(a.language, a.language), a.source, a.passages, a.fetched[:10]]
+            for a in found
+        ]
+        return {
+            self._table: rows,
+            self._rows: [a.id for a in found],
+            self._shown: escaped(said("shown_of", language).format(f"{len(found):,}", f"{total:,}")),
+            self._chosen_row: gr.Row(visible=False),
+            self._sure_row: gr.Row(visible=False),
+            self._chosen: "",
+        }
+
+    def chosen(self, ids: list[str], request: gr.Request, cell: gr.SelectData) -> Update:
+        """Offer what can be done with an article."""
+        language = _language(request)
+        row = _number(cell.index)
+        article = self._service.index.article(ids[row]) if row < len(ids) else None
+        if article is None:
+            return {self._chosen_row: gr.Row(visible=False)}
+        link = article_link(article.id)
+        about = (
+            f'<a class="cite named open-now" href="{escaped(link)}">{escaped(said("open", language))}</a> · '
+            f'<a class="cite named" href="{escaped(link)}/cleaned">{escaped(said("left_out", language))}</a>'
+        )
+        return {
+            self._chosen: article.id,
+            self._chosen_row: gr.Row(visible=True),
+            self._about: f"<div><b>{escaped(article.title)}</b> · {about}</div>",
+            self._sure_row: gr.Row(visible=False),
+        }
+
+    async def added(
+        self,
+        files: list[str] | None,
+        addresses: str,
+        text: str,
+        request: gr.Request,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio knows it by its default
+    ) -> AsyncGenerator[Update, None]:
+        """Index files and web pages, showing how far it is."""
+        language = _language(request)
+        urls = [line.strip() for line in addresses.splitlines() if line.strip()]
+        if not files and not urls:
+            gr.Warning(escaped(said("nothing_given", language)))
+            yield {self._report: gr.Markdown(visible=False)}
+            return
+        yield {self._report: gr.Markdown("…", visible=True)}
+        contents = await asyncio.to_thread(lambda: [(Path(f).name, Path(f).read_bytes()) for f in files or []])
+        try:
+            async with aclosing(self._service.adding(contents, urls)) as happenings:
+                async for happening in happenings:
+                    if isinstance(happening, Report):
+                        yield {
+                            **self.listed(text, request),
+                            self._report: gr.Markdown(_report(happening, language), visible=True),
+                            self._files: None,
+                            self._addresses: "",
+                        }
+                    else:
+                        _show_progress(progress, happening, language)
+        except RagError as error:
+            gr.Warning(escaped(str(error)))
+            yield {self._report: gr.Markdown(visible=False)}
+
+    async def read_again(self, article_id: str, text: str, request: gr.Request) -> Update:
+        """Read an article from its source once more."""
+        try:
+            report = await self._service.refresh(article_id)
+        except RagError as error:
+            gr.Warning(escaped(str(error)))
+            return self.listed(text, request)
+        shown = gr.Markdown(_report(report, _language(request)), visible=True)
+        return {**self.listed(text, request), self._report: shown}
+
+    async def removed(self, article_id: str, text: str, request: gr.Request) -> Update:
+        """Remove an article."""
+        article = self._service.index.article(article_id)
+        try:
+            await self._service.remove([article_id])
+        except RagError as error:
+            gr.Warning(escaped(str(error)))
+            return self.listed(text, request)
+        removed = said("removed", _language(request)).format(article.title if article else article_id)
+        return {**self.listed(text, request), self._report: gr.Markdown(escaped(removed), visible=True)}
+
+
+def _language(request: gr.Request) -> Language:
+    return language_of(request.headers.get("accept-language", ""))
+
+
+def _where(since: str | None, until: str | None, languages: list[str], sources: list[str]) -> Where | str:
+    """Give the filter, or what is wrong with it."""
+    try:
+        return Where(since or None, until or None, tuple(languages), tuple(sources))
+    except ValueError as error:
+        return str(error)
+
+
+def _number(index: int | tuple[int, ...] | list[int]) -> int:
+    """Give the row of an event's place."""
+    return int(index[0]) if isinstance(index, list | tuple) else int(index)
+
+
+def _message(role: Literal["user", "assistant"], content: str) -> Record:
+    return {"role": role, "content": content}
+
+
+def _messages(turns: Sequence[Kept], language: Language) -> list[Record]:
+    return [
+        message
+        for turn in turns
+        for message in (
+            _message("user", escaped(turn.answer.question)),
+            _message("assistant", answer_html(turn.answer, language, turn.extent)),
+        )
+    ]
+
+
+def _transcript(turns: Sequence[Kept], language: Language) -> str:
+    """Write the conversation into a file to be downloaded, and give its path."""
+    today = date.today()
+    text = as_markdown([turn.answer for turn in turns], said("conversation", language), language, today)
+    path = Path(mkdtemp(prefix="rag-")) / f"rag-{today}.md"
+    path.write_text(text, "utf-8", "replace")
+    return str(path)
+
+
+def _show_progress(progress: gr.Progress, happening: Fetching | Adding, language: Language) -> None:
+    if isinstance(happening, Fetching):
+        progress(0, desc=said("fetching", language).format(happening.url))
+        return
+    done = happening.report.added + happening.report.updated
+    share = happening.bytes_done / happening.bytes_total if happening.bytes_total else 0
+    progress(min(share, 1), desc=said("indexing", language).format(done))
+
+
+def _report(report: Report, language: Language) -> str:
+    """Say what became of what was given."""
+    counts = [
+        f"{said(name, language)}: {number}"
+        for name, number in (
+            ("added", report.added),
+            ("updated", report.updated),
+            ("unchanged", report.unchanged),
+            ("skipped", len(report.skipped)),
+        )
+        if number
+    ]
+    items = "".join(f"<li>{escaped(origin(s.uri))}: {escaped(s.reason)}</li>" for s in report.skipped[:20])
+    return f"<div><p>{escaped(', '.join(counts))}</p><ul>{items}</ul></div>"
