@@ -17,6 +17,7 @@ from uuid import uuid4
 import gradio as gr
 from babel import Locale
 from fastapi import FastAPI
+from gradio.components.chatbot import ExampleMessage, Message, MessageDict
 
 from index.build import Progress as Adding
 from index.build import Report
@@ -31,7 +32,9 @@ from rag.server.service import Fetching, Happening, Service
 from rag.transcript import as_markdown
 from rag.types import Answer, Done, Turn
 
+_STATIC = Path(__file__).parent / "rag" / "server" / "static"
 _TURNS = 50  # that a browser keeps
+_PATIENCE = 3  # seconds between two looks for example questions
 _LISTED = 200  # articles in the table; the search finds the others
 _I18N = gr.I18n(**{code: {name: text[code] for name, text in TEXTS.items()} for code in ("en", "ru")})
 _HEAD = '<script src="/rag-static/page.js" defer></script><link rel="stylesheet" href="/rag-static/page.css">'
@@ -60,6 +63,7 @@ def mount(app: FastAPI, service: Service) -> None:
             font_mono=["ui-monospace", "monospace"],
         ),
         head=_HEAD,
+        favicon_path=str(_STATIC / "icon.svg"),
     )
 
 
@@ -91,8 +95,10 @@ class Kept:
 
 def build_page(service: Service) -> gr.Blocks:
     """Make the page over a service."""
-    with gr.Blocks(title=said("title", "en"), delete_cache=(3600, 86_400), analytics_enabled=False) as page:
-        gr.Markdown(_I18N("title"), elem_id="title", elem_classes="heading")
+    with gr.Blocks(
+        title=said("title", "en"), delete_cache=(3600, 86_400), analytics_enabled=False, fill_width=True
+    ) as blocks:
+        gr.Markdown(_I18N("title"), elem_id="title")
         with gr.Row(elem_id="columns"):
             with gr.Column(scale=3, min_width=320), gr.Tabs():
                 with gr.Tab(_I18N("ask_tab"), elem_id="ask-tab"):
@@ -101,11 +107,14 @@ def build_page(service: Service) -> gr.Blocks:
                     articles = ArticlesTab(service)
             with gr.Column(scale=2, min_width=320, elem_id="side"):
                 gr.Markdown(_I18N("panel_hint"), elem_id="side-hint")
-        page.load(asking.restored, asking.conversation, asking.outputs, show_progress="hidden")
+        timer = gr.Timer(_PATIENCE)  # example questions are found while the page is there already
+        timer.tick(asking.suggested, None, [asking.chat, timer], show_progress="hidden")
+        blocks.load(asking.restored, asking.conversation, asking.outputs, show_progress="hidden")
         articles_tab.select(articles.listed, articles.find, articles.outputs, show_progress="hidden")
-    for event in page.fns.values():
+    for event in blocks.fns.values():
         event.api_visibility = "private"  # other programs have doors of their own, with limits and a description
-    page.queue(default_concurrency_limit=None)  # `Service` has the line in which questions wait
+    blocks.queue(default_concurrency_limit=None)  # `Service` has the line in which questions wait
+    page: gr.Blocks = blocks
     return page
 
 
@@ -118,12 +127,12 @@ class AskTab:
         self.conversation = gr.BrowserState([], storage_key="rag-conversation", secret="kept by the browser alone")
         self._asked = gr.State("")  # the question being answered
         self._voted = gr.State(("", ""))  # which turn, and whether up or down
-        self._chat = gr.Chatbot(
+        self.chat = gr.Chatbot(
             elem_id="chat",
             label=_I18N("conversation"),
             show_label=False,
-            height="60vh",
-            min_height=280,
+            height="calc(100dvh - 21rem)",
+            min_height=320,
             layout="panel",
             buttons=[],
             latex_delimiters=[],
@@ -153,12 +162,12 @@ class AskTab:
             self._sources = gr.Dropdown([], multiselect=True, label=_I18N("sources"), elem_id="sources")
         with gr.Row():
             new = gr.Button(_I18N("new"), size="sm", elem_id="new")
-            self._export = gr.DownloadButton(_I18N("export"), size="sm", elem_id="export", interactive=False)
+            self._export = gr.DownloadButton(said("export", "en"), size="sm", elem_id="export", interactive=False)
         self._about = gr.Markdown(elem_id="about")
 
         filters = [self._since, self._until, self._languages, self._sources]
         self.outputs = [
-            self._chat,
+            self.chat,
             self.conversation,
             self._question,
             self._asked,
@@ -181,25 +190,25 @@ class AskTab:
             )
             for triggers, method, inputs in (
                 (self._question.submit, self.asked, self._question),
-                (self._chat.example_select, self.asked_example, self._question),
+                (self.chat.example_select, self.asked_example, self._question),
                 ([ask_instead.click, self._searched.submit], self.asked_instead, self._searched),
-                (self._chat.retry, self.retried, self._question),
+                (self.chat.retry, self.retried, self._question),
             )
         ]
         self._question.stop(
             self.stopped, [self._asked, self.conversation], self.outputs, cancels=asking, show_progress="hidden"
         )
         gr.on(
-            [new.click, self._chat.clear],
+            [new.click, self.chat.clear],
             self.started_again,
             None,
             self.outputs,
             cancels=asking,
             show_progress="hidden",
         )
-        self._chat.undo(self.undone, self.conversation, self.outputs, show_progress="hidden")
+        self.chat.undo(self.undone, self.conversation, self.outputs, show_progress="hidden")
         voted = [self._voted, self._comment_row, self._comment]
-        self._chat.like(self.voted, self.conversation, voted, show_progress="hidden")
+        self.chat.like(self.voted, self.conversation, voted, show_progress="hidden")
         gr.on(
             [save_comment.click, self._comment.submit],
             self.commented,
@@ -290,7 +299,7 @@ class AskTab:
         happened: list[Happening] = []
         shown = [*_messages(earlier, language), _message("user", escaped(question))]
         yield {
-            self._chat: [*shown, _message("assistant", progress_html(happened, language))],
+            self.chat: [*shown, _message("assistant", progress_html(happened, language))],
             self._question: gr.Textbox("", submit_btn=False, stop_btn=True),
             self._asked: question,
             self._searched_row: gr.Row(visible=False),
@@ -301,7 +310,7 @@ class AskTab:
                 async for happening in happenings:
                     happened.append(happening)
                     if not isinstance(happening, Done):
-                        yield {self._chat: [*shown, _message("assistant", progress_html(happened, language))]}
+                        yield {self.chat: [*shown, _message("assistant", progress_html(happened, language))]}
                         continue
                     turn = Kept(uuid4().hex, happening.answer, await asyncio.to_thread(self._extent))
                     yield self._state([*earlier, turn][-_TURNS:], language)
@@ -321,13 +330,13 @@ class AskTab:
         last = turns[-1].answer if turns else None
         was_completed = last is not None and last.standalone != last.question
         return {
-            self._chat: _messages(turns, language),
+            self.chat: _messages(turns, language),
             self.conversation: [turn.record() for turn in turns],
             self._question: gr.Textbox("", submit_btn=True, stop_btn=False),
             self._searched_row: gr.Row(visible=was_completed),
             self._searched: last.standalone if last and was_completed else "",
             self._export: gr.DownloadButton(
-                value=_transcript(turns, language) if turns else None, interactive=bool(turns)
+                said("export", language), value=_transcript(turns, language) if turns else None, interactive=bool(turns)
             ),
             self._comment_row: gr.Row(visible=False),
         }
@@ -367,15 +376,22 @@ class AskTab:
         placeholder = said("placeholder" if status.articles else "empty", language)
         return {
             **self._state(turns, language),
-            self._chat: gr.Chatbot(
+            self.chat: gr.Chatbot(
                 _messages(turns, language),
                 placeholder=f'<p class="welcome">{escaped(placeholder)}</p>',
-                examples=[{"text": question} for question in self._service.examples],
+                examples=_examples(self._service.examples),
             ),
             self._about: escaped(about),
             self._languages: gr.Dropdown(languages),
             self._sources: gr.Dropdown([(f"{name} ({n})", name) for name, n in status.sources]),
         }
+
+    def suggested(self) -> tuple[gr.Chatbot | Update, gr.Timer]:
+        """Suggest questions to begin with, once there are some."""
+        found = self._service.examples
+        if found is None:
+            return gr.skip(), gr.Timer(active=True)
+        return gr.Chatbot(examples=_examples(found)), gr.Timer(active=False)
 
     def voted(self, kept: object, vote: gr.LikeData) -> Update:
         """Note that an answer is good or bad, and ask why."""
@@ -429,11 +445,13 @@ class ArticlesTab:
         self.find = gr.Textbox(label=_I18N("find"), elem_id="find", max_length=200)
         self._shown = gr.Markdown(elem_id="shown")
         self._table = gr.Dataframe(
-            headers=[_I18N(f"column_{name}") for name in _COLUMNS],
+            headers=[said(f"column_{name}", "en") for name in _COLUMNS],  # headers take no translations
             datatype=["str", "str", "str", "str", "number", "str"],
             type="array",
             interactive=False,
             wrap=True,
+            buttons=[],
+            column_widths=["46%", "12%", "12%", "14%", "8%", "12%"],
             label=_I18N("list"),
             show_label=False,
             elem_id="articles",
@@ -472,7 +490,7 @@ class ArticlesTab:
             for a in found
         ]
         return {
-            self._table: rows,
+            self._table: gr.Dataframe(rows, headers=[said(f"column_{name}", language) for name in _COLUMNS]),
             self._rows: [a.id for a in found],
             self._shown: escaped(said("shown_of", language).format(f"{len(found):,}", f"{total:,}")),
             self._chosen_row: gr.Row(visible=False),
@@ -566,16 +584,20 @@ def _where(since: str | None, until: str | None, languages: list[str], sources: 
         return str(error)
 
 
+def _examples(questions: Sequence[str] | None) -> list[ExampleMessage]:
+    return [{"text": question} for question in questions or ()]
+
+
 def _number(index: int | tuple[int, ...] | list[int]) -> int:
     """Give the row of an event's place."""
     return int(index[0]) if isinstance(index, list | tuple) else int(index)
 
 
-def _message(role: Literal["user", "assistant"], content: str) -> Record:
+def _message(role: Literal["user", "assistant"], content: str) -> MessageDict | Message:
     return {"role": role, "content": content}
 
 
-def _messages(turns: Sequence[Kept], language: Language) -> list[Record]:
+def _messages(turns: Sequence[Kept], language: Language) -> list[MessageDict | Message]:
     return [
         message
         for turn in turns

@@ -112,8 +112,9 @@ class Guard:
     def _with_headers(self, send: Send) -> Send:
         async def with_headers(message: Message) -> None:
             if message["type"] in _STARTS:
-                own = [header for header in message.get("headers", ()) if not header[0].startswith(b"access-control-")]
-                names = {name.lower() for name, _ in own}
+                own = [(name.lower(), value) for name, value in message.get("headers", ())]
+                own = [header for header in own if not header[0].startswith(b"access-control-")]
+                names = {name for name, _ in own}
                 own += [header for header in self._headers.items() if header[0] not in names]
                 message = {**message, "headers": own}
             await send(message)

@@ -41,7 +41,8 @@ CONTENT_SECURITY_POLICY = (
 class Allowance:
     """So many events a minute for each key; a key's minute begins with its first event.
 
-    Memory is bounded: the oldest key is forgotten first. For one event loop.
+    Memory is bounded: the oldest key is forgotten first. For one event loop. (The library ``limits`` starts a thread
+    for nearly every event, which sweeps all its keys.)
     """
 
     def __init__(self, most: int) -> None:

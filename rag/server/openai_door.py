@@ -150,7 +150,7 @@ class AssistantMessage(BaseModel):
     role: Literal["assistant"] = "assistant"
     content: str = Field(description="Markdown: the answer with markers such as [1], then its sources")
     refusal: None = None
-    rag: dict[str, Any] = Field(description="the answer as `/v1/ask` gives it, each citation with its `link`")
+    rag: dict[str, Any] = Field(description="the answer as `rag ask --json` prints it, each citation with its `link`")
 
 
 class Choice(BaseModel):
@@ -198,8 +198,13 @@ class ErrorBody(BaseModel):
 
 _REFUSED: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorBody, "description": "The request is refused."}}
 _NO_MODEL: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody, "description": "There is no such model."}}
+_CHUNK = {
+    "type": "object",
+    "properties": {"data": {"type": "string", "description": "a chunk or an error as JSON, or at the end [DONE]"}},
+    "required": ["data"],
+}
 _COMPLETION: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+    200: {"content": {"text/event-stream": {"itemSchema": _CHUNK}}},
     400: {"model": ErrorBody, "description": "The request cannot be served as it is."},
     **_NO_MODEL,
     429: {

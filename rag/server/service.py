@@ -73,7 +73,7 @@ class Service:
         self._found: Remembered[list[Hit]] = Remembered(_REMEMBERED)
         self._asking: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
         self._changing = asyncio.Lock()
-        self.examples: list[str] = []  # questions to begin with
+        self.examples: list[str] | None = None  # questions to begin with, once they have been looked for
         self._changes: set[asyncio.Task[Any]] = set()
         self.uploads = Uploads(self.index.folder)
 

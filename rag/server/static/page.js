@@ -94,9 +94,39 @@
     setTimeout(() => (button.textContent = before), 2000);
   };
 
+  // Light or dark: the browser's choice, until the button is pressed.
+  const CHOICE = "rag-theme";
+  const applyTheme = () => {
+    const chosen = localStorage.getItem(CHOICE);
+    const dark = chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    document.body.classList.toggle("dark", dark);
+    const frame = document.getElementById("article-frame");
+    if (!frame || !frame.src) return;
+    const address = new URL(frame.src);
+    if (address.searchParams.get("theme") === (dark ? "dark" : "light")) return;
+    address.searchParams.set("theme", dark ? "dark" : "light");
+    frame.src = frame.dataset.address = address.href;
+  };
+  const addThemeButton = () => {
+    if (document.getElementById("theme") || !document.getElementById("title")) return;
+    const button = document.createElement("button");
+    button.id = "theme";
+    button.type = "button";
+    button.textContent = "◐";
+    button.setAttribute("aria-label", say("Light or dark", "Светлая или тёмная тема"));
+    button.addEventListener("click", () => {
+      localStorage.setItem(CHOICE, isDark() ? "light" : "dark");
+      applyTheme();
+    });
+    document.getElementById("title").parentElement.prepend(button);
+    applyTheme();
+  };
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", applyTheme);
+
   // Gradio makes the page's elements after this runs, and makes them again: watch for what has to be changed in them.
   new MutationObserver(() => {
     document.documentElement.lang = russian ? "ru" : "en";
+    addThemeButton();
     const now = document.querySelector("a.open-now");
     if (now) {
       now.classList.remove("open-now");
