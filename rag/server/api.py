@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from uuid import uuid4
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, StreamingResponse
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
@@ -20,7 +21,26 @@ from index.errors import BadRequest, RagError
 from rag.feedback import Feedback, FeedbackBook, Quoted, as_gold
 from rag.records import Record, answer_record, article_record, event_record, hit_record
 from rag.server.links import article_link, live_link, permalink
-from rag.server.models import Asked, Filter, Given, IsoDate, Opinion, ProblemBody, Searched
+from rag.server.models import (
+    Added,
+    Answered,
+    Asked,
+    Filter,
+    Found,
+    Given,
+    GoldQuestions,
+    Holdings,
+    IsoDate,
+    Listing,
+    Name,
+    Noted,
+    Opinion,
+    Opinions,
+    ProblemBody,
+    Removed,
+    Searched,
+    WholeArticle,
+)
 from rag.server.problems import problem
 from rag.server.service import Fetching, Happening, Queued, Service
 from rag.types import Answer, Done
@@ -33,17 +53,19 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     422: {"model": ProblemBody, "description": "The request is not of the form described here."},
     429: {"model": ProblemBody, "description": "Too many at once; Retry-After says when to come back."},
     500: {"model": ProblemBody, "description": "An error of the server's; the log has more."},
+    502: {"model": ProblemBody, "description": "The LLM cannot be had."},
     503: {"model": ProblemBody, "description": "The index cannot be used at the moment."},
 }
 _NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": ProblemBody, "description": "No such article."}}
-_EVENTS: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/json": {}, "text/event-stream": {"schema": {"type": "string"}}}}
-}
+_EVENTS = {"text/event-stream": {"schema": {"type": "string"}}}
+_SHOWN: dict[int | str, dict[str, Any]] = {307: {"description": "To the page that shows it, for a browser."}}
+_GIVEN = Given.model_json_schema()
+_GIVEN["properties"]["articles"]["items"] = _GIVEN.pop("$defs")["GivenArticle"]  # FastAPI knows no name for it
 _UPLOAD = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": Given.model_json_schema(ref_template="#/components/schemas/{model}")},
+            "application/json": {"schema": _GIVEN},
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
@@ -60,7 +82,7 @@ def api(service: Service) -> APIRouter:
     """Give the routes under ``/v1``."""
     router = APIRouter(prefix="/v1", tags=["articles"], responses=_PROBLEMS)
 
-    @router.post("/ask", summary="Answer a question with citations, or abstain", responses=_EVENTS)
+    @router.post("/ask", summary="Answer a question with citations, or abstain", responses=_gives(Answered, _EVENTS))
     async def ask(asked: Asked) -> Response:
         history = [turn.as_turn() for turn in asked.history]
         happenings = service.events(asked.question, asked.where.as_where(), history, asked.today)
@@ -68,18 +90,18 @@ def api(service: Service) -> APIRouter:
             return await _streamed(_told(happenings))
         return JSONResponse(linked(await _last(happenings)))
 
-    @router.post("/search", summary="Find passages")
+    @router.post("/search", summary="Find passages", responses=_gives(Found))
     async def search(searched: Searched) -> Response:
         hits = await service.search(searched.question, searched.k, searched.where.as_where(), rerank=searched.rerank)
         return JSONResponse({"question": searched.question, "hits": [hit_record(hit) for hit in hits]})
 
-    @router.get("/articles", summary="List articles")
+    @router.get("/articles", summary="List articles", responses=_gives(Listing))
     async def articles(
         search: Annotated[str, Query(max_length=1000, description="in title, address or source")] = "",
         published_from: IsoDate | None = None,
         published_to: IsoDate | None = None,
-        language: Annotated[list[str], Query(max_length=100)] = [],  # noqa: B006 - FastAPI copies it
-        source: Annotated[list[str], Query(max_length=100)] = [],  # noqa: B006
+        language: Annotated[list[Name], Query(max_length=100)] = [],  # noqa: B006 - FastAPI copies it
+        source: Annotated[list[Name], Query(max_length=100)] = [],  # noqa: B006
         order: Literal["title", "published", "fetched", "language", "source", "passages", "characters"] = "fetched",
         descending: bool = True,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
@@ -93,7 +115,9 @@ def api(service: Service) -> APIRouter:
         )
         return JSONResponse({"total": total, "articles": [asdict(listed) for listed in found]})
 
-    @router.post("/articles", summary="Index files, addresses or texts", openapi_extra=_UPLOAD, responses=_EVENTS)
+    @router.post(
+        "/articles", summary="Index files, addresses or texts", openapi_extra=_UPLOAD, responses=_gives(Added, _EVENTS)
+    )
     async def add(request: Request) -> Response:
         files, urls = await _given(request)
         happenings = service.adding(files, urls)
@@ -101,7 +125,11 @@ def api(service: Service) -> APIRouter:
             return await _streamed(_told_adding(happenings))
         return JSONResponse(_report_record([what async for what in happenings][-1]))
 
-    @router.get("/articles/{article_id}", summary="An article with its text", responses=_NOT_FOUND)
+    @router.get(
+        "/articles/{article_id}",
+        summary="An article with its text",
+        responses=_gives(WholeArticle) | _SHOWN | _NOT_FOUND,
+    )
     async def article(article_id: str, request: Request) -> Response:
         if "text/html" in request.headers.get("accept", ""):
             return RedirectResponse(article_link(article_id), status_code=307)
@@ -111,25 +139,31 @@ def api(service: Service) -> APIRouter:
         shown, newest = found
         return JSONResponse({**article_record(shown), "link": article_link(article_id), "current_id": newest})
 
-    @router.delete("/articles/{article_id}", summary="Remove an article", responses=_NOT_FOUND)
+    @router.delete("/articles/{article_id}", summary="Remove an article", responses=_gives(Removed) | _NOT_FOUND)
     async def remove(article_id: str, request: Request) -> Response:
         if service.index.article(article_id) is None:
             return problem(request, 404, "not_found", f"no article {article_id} in the index")
         return JSONResponse({"removed": await service.remove([article_id])})
 
-    @router.get("/status", summary="What the index holds, and who answers")
+    @router.get("/status", summary="What the index holds, and who answers", responses=_gives(Holdings))
     async def status() -> Response:
         held = await asyncio.to_thread(service.index.status)
-        return JSONResponse(
-            {**asdict(held), "folder": None, "answerer": service.assistant.answerer, "waiting": service.line.waiting}
-        )
+        shown = asdict(held)
+        del shown["folder"]  # nobody's business
+        return JSONResponse({**shown, "answerer": service.assistant.answerer, "waiting": service.line.waiting})
 
-    @router.post("/feedback", summary="Say whether an answer was right", status_code=201)
+    @router.post(
+        "/feedback", summary="Say whether an answer was right", status_code=201, responses={201: {"model": Noted}}
+    )
     async def feedback(opinion: Opinion) -> Response:
         said = await asyncio.to_thread(_feedback, service, opinion)
         return JSONResponse({"id": said.id}, status_code=201)
 
-    @router.get("/feedback", summary="What was said about answers, or gold questions made of it")
+    @router.get(
+        "/feedback",
+        summary="What was said about answers, or gold questions made of it",
+        responses=_gives(Opinions | GoldQuestions),
+    )
     async def said(form: Literal["records", "gold"] = "records") -> Response:
         records = list(await asyncio.to_thread(FeedbackBook(service.index.folder).read().records.__iter__))
         if form == "records":
@@ -137,6 +171,11 @@ def api(service: Service) -> APIRouter:
         return JSONResponse(asdict(as_gold(records, service.index.article)))
 
     return router
+
+
+def _gives(model: object, others: dict[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
+    """Describe the response of a route that went well: JSON of ``model``, or one of ``others`` by content type."""
+    return {200: {"model": model, "content": others or {}}}
 
 
 def linked(answer: Answer) -> Record:
@@ -199,14 +238,15 @@ async def _streamed(told: AsyncGenerator[tuple[str, Record], None]) -> Streaming
 
 
 def _line(name: str, record: Record) -> str:
-    return f"event: {name}\ndata: {json.dumps(record, ensure_ascii=False)}\n\n"
+    return f"event: {name}\ndata: {json.dumps(record)}\n\n"  # in ASCII: some clients take U+2028 for the end of a line
 
 
 async def _given(request: Request) -> tuple[list[tuple[str, bytes]], list[str]]:
     """Read what is to be indexed: files (name and contents) and addresses.
 
     Raises:
-        BadRequest: there is nothing, or it is not of the form described.
+        RequestValidationError: it is not of the form described.
+        BadRequest: there is nothing.
     """
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
         async with request.form(max_files=1000, max_fields=10) as form:
@@ -220,18 +260,14 @@ async def _given(request: Request) -> tuple[list[tuple[str, bytes]], list[str]]:
         try:
             given = Given.model_validate_json(await request.body())
         except ValidationError as error:
-            raise BadRequest(_first_problem(error)) from error
+            details = error.errors(include_url=False, include_input=False)
+            raise RequestValidationError([{**e, "loc": ("body", *e["loc"])} for e in details]) from error
         lines = [json.dumps(article.model_dump(exclude_defaults=True)) for article in given.articles]
         files = [(f"{uuid4().hex}.jsonl", "\n".join(lines).encode())] if lines else []
         urls = given.urls
     if not files and not urls:
         raise BadRequest('nothing to index: send files as multipart/form-data, or JSON with "urls" or "articles"')
     return files, urls
-
-
-def _first_problem(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'the body'}: {first['msg']}"
 
 
 def _report_record(report: object) -> Record:

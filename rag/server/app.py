@@ -14,7 +14,9 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
-from starlette.types import ASGIApp
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import ui
 from index.article_index import ArticleIndex
@@ -67,9 +69,26 @@ def create_app(service: Service, secret: bytes) -> ASGIApp:
     for router in (api(service), openai_router(service), reading_room(service), _health(service, monitor)):
         app.include_router(router)
     app.router.routes.extend(door_of_mcp.routes)
+    app.mount("/v1", _refusal(app))
     app.mount("/rag-static", StaticFiles(directory=STATIC))
     ui.mount(app, service)  # last: it takes every path that is left
     return monitor
+
+
+def _refusal(app: FastAPI) -> ASGIApp:
+    """Give what answers under a prefix where no route of ``app`` does: with 404 or 405, and not with the page."""
+    routes = list(app.routes)
+
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        here = {**scope, "root_path": scope["app_root_path"]}
+        taken = [
+            method
+            for method in ("GET", "POST", "DELETE")
+            if any(route.matches({**here, "method": method})[0] is Match.FULL for route in routes)
+        ]
+        raise HTTPException(405, headers={"Allow": ", ".join(taken)}) if taken else HTTPException(404)
+
+    return refuse
 
 
 def _health(service: Service, monitor: Monitor) -> APIRouter:
@@ -95,12 +114,13 @@ def _health(service: Service, monitor: Monitor) -> APIRouter:
     return router
 
 
-def serve(settings: Settings, say: Callable[[str], None]) -> None:
+def serve(settings: Settings, say: Callable[[str], None], show: Callable[[str], None]) -> None:
     """Serve until stopped by SIGINT or SIGTERM; what is being answered or indexed then is done to its end.
 
     Args:
         settings: where to listen, who may enter, which index; if there is none yet, an empty one is made.
-        say: told the page's address, and what the user should know.
+        say: told what the user should know.
+        show: given the page's address once it can be opened.
 
     Raises:
         RagError: the index cannot be opened, or the address not be listened on.
@@ -120,7 +140,7 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
     for warning in warnings(settings):
         say(f"Warning: {warning}")
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    say(f"Open http://{host}:{listening.getsockname()[1]} (programs: /docs). Stop with Ctrl-C.")
+    show(f"http://{host}:{listening.getsockname()[1]}")
     config = uvicorn.Config(
         app, log_config=None, server_header=False, proxy_headers=False, timeout_graceful_shutdown=_GRACE
     )

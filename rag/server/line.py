@@ -67,8 +67,9 @@ class Place:
         """Give the position whenever it changes, 1 for the next to be served, until served."""
         said = 0
         while position := self._line._position(self):
-            if position != said:
-                yield position
-            said = position
-            await self._line._moved.wait()
+            if position == said:
+                await self._line._moved.wait()
+            else:
+                said = position
+                yield position  # meanwhile the line may move: look again before waiting
         self.served_at = time.monotonic()

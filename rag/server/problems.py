@@ -1,6 +1,7 @@
 """Errors as every door sends them: one JSON form, with a status that tells clients what to do."""
 
 import logging
+from http import HTTPStatus
 from typing import cast
 
 from fastapi import FastAPI, Request
@@ -46,7 +47,7 @@ def handle_problems(app: FastAPI) -> None:
 
     async def of_http(request: Request, error: Exception) -> Response:
         known = cast(HTTPException, error)
-        response = problem(request, known.status_code, "http", str(known.detail))
+        response = problem(request, known.status_code, HTTPStatus(known.status_code).name.lower(), str(known.detail))
         response.headers.update(known.headers or {})
         return response
 

@@ -5,6 +5,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -128,12 +129,14 @@ class Service:
                 for event in _retold(known):
                     yield event
                 return
-            async for happening in self._answered(question, where, history, today):
-                if isinstance(happening, Done):
-                    self.answered(happening.answer)
-                    if assistant.answerer == "reader":
-                        self._answers.put(key, happening.answer)
-                yield happening
+            # Closed here, not when it is found to be garbage: the next one with this question needs its place.
+            async with aclosing(self._answered(question, where, history, today)) as happenings:
+                async for happening in happenings:
+                    if isinstance(happening, Done):
+                        self.answered(happening.answer)
+                        if assistant.answerer == "reader":
+                            self._answers.put(key, happening.answer)
+                    yield happening
 
     async def _answered(
         self, question: str, where: Where, history: Sequence[Turn], today: date | None
