@@ -257,7 +257,7 @@ class Assistant:
         if not any(map(str.isalnum, text)):
             raise BadRequest("the question is empty: ask something in words, in any language")
         if self.index.is_empty():
-            raise BadRequest(f"the index in {self.index.folder} is empty: rag add PATH… --index {self.index.folder}")
+            raise BadRequest(f"the index in {self.index.folder} is empty: add articles on the page, or by rag add")
         return text
 
     def _understood(self, text: str) -> Question:

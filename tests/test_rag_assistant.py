@@ -239,7 +239,7 @@ def test_opening_says_what_is_wrong(tmp_path: Path, sample_index_folder: Path, e
     with pytest.raises(EmbedderMismatch, match="rag reembed --embedder other/model"):
         Assistant.open(sample_index_folder, Settings(embedder="other/model"))
     empty = _assistant(tmp_path / "empty", embedder, ScriptedPairs({}), Settings())
-    with pytest.raises(BadRequest, match="is empty: rag add"):
+    with pytest.raises(BadRequest, match="is empty: add articles"):
         empty.ask("Anything?")
 
 

@@ -247,7 +247,7 @@ def test_articles_go_in_are_shown_change_and_go_out(tmp_path: Path) -> None:
     assert unknown.returncode == 2 and "nothing was removed" in _one_line(unknown.stderr)
     assert "Removed 1 article." in _rag("remove", news, "--index", "i", cwd=tmp_path).stdout
     empty = _rag("ask", "Сколько лип?", "--index", "i", cwd=tmp_path)
-    assert empty.returncode == 2 and "is empty: rag add" in _one_line(empty.stderr)
+    assert empty.returncode == 2 and "is empty: add articles" in _one_line(empty.stderr)
 
 
 def test_check_finds_and_repairs(tmp_path: Path) -> None:

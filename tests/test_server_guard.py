@@ -62,7 +62,17 @@ async def _echo(websocket: WebSocket) -> None:
 
 def doors() -> Starlette:
     """Give an app with a door of every kind."""
-    paths = ("/", "/healthz", "/readyz", "/metrics", "/v1/ask", "/v1/articles", "/mcp", "/static/a.css", "/assets/a.js")
+    paths = (
+        "/",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/v1/ask",
+        "/v1/articles",
+        "/mcp",
+        "/rag-static/a.css",
+        "/assets/a.js",
+    )
     routes = [Route(path, _size, methods=["GET", "POST", "DELETE"]) for path in paths]
     routes += [Route("/articles/{id}", _page), Route("/gradio_api/queue/join", _size, methods=["POST"])]
     return Starlette(routes=[*routes, Route("/slow", _slow), WebSocketRoute("/live", _echo)])
@@ -245,14 +255,14 @@ def test_a_page_of_another_site_may_not_open_a_web_socket() -> None:
 
 def test_without_password_and_keys_every_door_is_open() -> None:
     with guarded(Settings()) as client:
-        for path in ("/", "/v1/ask", "/mcp", "/metrics", "/articles/1", "/static/a.css"):
+        for path in ("/", "/v1/ask", "/mcp", "/metrics", "/articles/1", "/rag-static/a.css"):
             assert client.get(path).status_code == 200
         assert client.get("/login").status_code == 404
 
 
 def test_with_a_password_only_health_login_and_static_files_are_open(password_file: str) -> None:
     with guarded(Settings(password_file=password_file)) as client:
-        for path in ("/healthz", "/readyz", "/static/a.css", "/login"):
+        for path in ("/healthz", "/readyz", "/rag-static/a.css", "/login"):
             assert client.get(path).status_code == 200
         for path in (
             "/",
@@ -465,7 +475,7 @@ def test_with_keys_programs_need_one(keys_file: str, path: str) -> None:
 
 def test_with_keys_alone_the_page_stays_open(keys_file: str) -> None:
     with guarded(Settings(api_keys_file=keys_file)) as client:
-        for path in ("/", "/articles/1", "/static/a.css", "/assets/a.js", "/healthz"):
+        for path in ("/", "/articles/1", "/rag-static/a.css", "/assets/a.js", "/healthz"):
             assert client.get(path).status_code == 200
         assert client.post("/gradio_api/queue/join", json={}).status_code == 200
 
@@ -739,7 +749,9 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Guard:
 @given(
     headers=GARBAGE,
     method=st.sampled_from(["GET", "POST", "OPTIONS", "X"]),
-    path=st.sampled_from(["/", "/login", "/logout", "/v1/ask", "/healthz", "/mcp/x", "//v1", "", "/static/../v1/ask"]),
+    path=st.sampled_from(
+        ["/", "/login", "/logout", "/v1/ask", "/healthz", "/mcp/x", "//v1", "", "/rag-static/../v1/ask"]
+    ),
     body=st.binary(max_size=50),
     client=st.none() | st.tuples(st.text(max_size=10), st.just(1)),
 )

@@ -302,7 +302,7 @@ def test_an_index_without_articles_says_so(tmp_path: Path, embedder: Embedder) -
     async def check() -> None:
         async with Client(mcp_server(Service(Settings(index=tmp_path / "index")))) as client:
             for tool in ("ask", "search"):
-                assert "is empty: rag add" in await refused(client, tool, question=CORK)
+                assert "is empty: add articles" in await refused(client, tool, question=CORK)
 
     asyncio.run(check())
 

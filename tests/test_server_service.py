@@ -6,12 +6,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from conftest import SUBPROCESS, ScriptedPairs, TinyEmbedder, make_article, note, open_index, write_notes
@@ -19,18 +20,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from servers import FaultyServer, Reply
 
-from index.article_index import ArticleIndex
+from index.article_index import ArticleIndex, Chunked
 from index.build import Progress as Adding
 from index.build import Report, add_articles
+from index.chunk import chunk
 from index.errors import BadRequest, IndexLocked, IndexMissing, TooBusy
 from index.store import Store
 from index.types import Where
 from rag.assistant import Assistant
 from rag.reader.multilingual_reader import MultilingualReader
 from rag.server.line import Line
-from rag.server.service import Fetching, Happening, Queued, Remembered, Service
+from rag.server.service import Fetching, Happening, Queued, Remembered, Service, _state
 from rag.settings import Settings
-from rag.types import Answer, Done, Reading, Retrieved, Turn
+from rag.types import Answer, Checked, Done, Progress, Reading, Retrieved, Rewritten, Turn
 
 pytest_plugins = ("servers",)
 
@@ -223,3 +225,336 @@ async def _crowd(line: Line, at_once: int, longest: int, visits: list[Visit]) ->
 
 def _leave(people: list[Visit], who: Visit) -> None:
     people[:] = [other for other in people if other is not who]
+
+
+# Asking
+
+
+class WatchedPairs(ScriptedPairs):
+    """A `ScriptedPairs` that reads only while it may."""
+
+    def __init__(self) -> None:
+        super().__init__({"rainy morning": 40.0})
+        self.may_read = threading.Event()
+        self.may_read.set()
+
+    def read(self, question: str, passages: Sequence[tuple[str, str]]) -> list[Reading]:
+        self.may_read.wait(30)
+        return super().read(question, passages)
+
+
+@pytest.fixture
+def words() -> WatchedPairs:
+    return WatchedPairs()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    index = open_index(tmp_path / "index", TinyEmbedder())
+    add_articles(index, write_notes(tmp_path / "notes", range(20)))
+    index.close()
+    return tmp_path / "index"
+
+
+@pytest.fixture
+def made(folder: Path, words: WatchedPairs, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Service]:
+    """Give a maker of services over an index of notes, with quick stand-ins for the models."""
+
+    def opened(settings: Settings, say: object) -> Assistant:
+        store = Store(settings.index / "index.sqlite")
+        index = ArticleIndex(settings.index, store, TinyEmbedder(store.meta("embedder")))
+        reader = MultilingualReader(words, settings.min_confidence)
+        return Assistant(index, reader, reader, settings)
+
+    monkeypatch.setattr(Assistant, "open", opened)
+
+    def make(at_once: int = 2, queue: int = 64, fetch_private: bool = False) -> Service:
+        return Service(Settings(index=folder, at_once=at_once, queue=queue, fetch_private=fetch_private))
+
+    return make
+
+
+def _where(number: int) -> str:
+    return f"Where did the marker{number:04} station open?"
+
+
+def _cites(answer: Answer, number: int) -> bool:
+    return answer.status == "answered" and f"marker{number:04}" in answer.citations[0].quote
+
+
+async def _all(events: AsyncGenerator[T, None]) -> list[T]:
+    return [event async for event in events]
+
+
+def test_the_same_question_is_answered_from_memory_and_told_as_a_whole(
+    made: Callable[..., Service], words: WatchedPairs
+) -> None:
+    async def run() -> None:
+        service = made()
+        answered: list[Answer] = []
+        service.answered = answered.append
+        first = await _all(service.events(_where(3)))
+        again = await _all(service.events(f" {_where(3)}\n"))
+        done = first[-1]
+        assert isinstance(done, Done) and _cites(done.answer, 3) and again[-1] == done
+        kinds = [type(event) for event in first if not isinstance(event, Progress)]
+        assert kinds == [type(event) for event in again] == [Rewritten, Retrieved, Checked, Done]
+        assert len(words.calls) == len(answered) == 1
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"where": Where(languages=("en",))},
+        {"history": [Turn("What opened?", "A station.")]},
+        {"today": date(2020, 2, 2)},
+        {"question": "WHERE did the marker0003 station open?"},
+    ],
+)
+def test_what_is_asked_otherwise_is_answered_anew(
+    made: Callable[..., Service], words: WatchedPairs, other: dict[str, Any]
+) -> None:
+    async def run() -> None:
+        service = made()
+        asked = {"question": _where(3), **other}
+        assert (await service.ask(_where(3))).question == _where(3)
+        assert (await service.ask(**asked)).question == asked["question"]
+        assert len(words.calls) == 2
+        await service.ask(**asked)
+        assert len(words.calls) == 2
+
+    asyncio.run(run())
+
+
+def test_a_changed_index_is_asked_anew(made: Callable[..., Service], folder: Path, words: WatchedPairs) -> None:
+    async def run() -> None:
+        service = made()
+        assert not _cites(await service.ask(_where(50)), 50)
+        other = open_index(folder, TinyEmbedder())
+        add_articles(other, write_notes(folder.parent / "more", [50]))
+        assert _cites(await service.ask(_where(50)), 50)
+        assert (await service.search(_where(50), 1))[0].text.count("marker0050") == 2
+
+    asyncio.run(run())
+
+
+def test_a_search_is_remembered_until_the_index_changes(made: Callable[..., Service], folder: Path) -> None:
+    async def run() -> None:
+        service = made()
+        hits = await service.search("marker0003 maps", 5)
+        assert hits == await service.search("marker0003 maps", 5) and "marker0003" in hits[0].text and len(hits) == 5
+        await service.remove([hits[0].article.id])
+        assert hits[0] not in await service.search("marker0003 maps", 5)
+        assert len(await service.search("marker0003 maps", 4, rerank=True)) == 4
+
+    asyncio.run(run())
+
+
+async def _two(service: Service, leaves: Callable[[AsyncGenerator[Happening, None]], Awaitable[None]]) -> Answer:
+    """Ask the same twice at once; the first goes away once something was found. Give the second one's answer."""
+    first = service.events(_where(3))
+    async for happening in first:
+        if isinstance(happening, Retrieved):
+            break
+    second = asyncio.create_task(service.ask(_where(3)))
+    await _settled()
+    await leaves(first)
+    return await asyncio.wait_for(second, 20)
+
+
+def test_two_who_ask_the_same_at_once_cost_one_answer(made: Callable[..., Service], words: WatchedPairs) -> None:
+    async def run() -> None:
+        service = made()
+        words.may_read.clear()
+        both = [asyncio.create_task(service.ask(_where(3))) for _ in range(2)]
+        await asyncio.sleep(0.2)
+        words.may_read.set()
+        one, other = await asyncio.gather(*both)
+        assert one is other and _cites(one, 3) and len(words.calls) == 1
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("queue", [0, 4])
+def test_who_asks_the_same_is_answered_also_if_the_first_goes_away_in_the_middle(
+    made: Callable[..., Service], queue: int
+) -> None:
+    async def run() -> None:
+        service = made(at_once=1, queue=queue)  # with no place to wait in, the first one's has to be free at once
+        assert _cites(await _two(service, lambda first: first.aclose()), 3)
+        assert service.line.waiting == 0
+
+    asyncio.run(run())
+
+
+def test_who_is_cancelled_while_reading_leaves_no_place_taken(
+    made: Callable[..., Service], words: WatchedPairs
+) -> None:
+    async def run() -> None:
+        service = made(at_once=1, queue=0)
+        words.may_read.clear()
+        first, second = (asyncio.create_task(service.ask(_where(3))) for _ in range(2))
+        await asyncio.sleep(0.2)
+        first.cancel()
+        words.may_read.set()
+        assert _cites(await asyncio.wait_for(second, 20), 3)
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+    asyncio.run(run())
+
+
+def test_those_who_wait_are_told_their_place_and_too_many_are_refused(
+    made: Callable[..., Service], words: WatchedPairs
+) -> None:
+    async def run() -> None:
+        service = made(at_once=1, queue=2)
+        words.may_read.clear()
+        asked = []
+        for number in range(3):
+            asked.append(asyncio.create_task(_all(service.events(_where(number)))))
+            await asyncio.sleep(0.05)
+        with pytest.raises(TooBusy, match="2 are waiting"):
+            await service.ask(_where(4))
+        with pytest.raises(TooBusy):
+            await service.search(_where(4), 3, rerank=True)
+        assert await service.search(_where(4), 3)  # which is quick, and has a line of its own
+        words.may_read.set()
+        first, second, third = await asyncio.gather(*asked)
+        assert [e.position for e in first if isinstance(e, Queued)] == []
+        assert [e.position for e in second if isinstance(e, Queued)] == [1]
+        assert [e.position for e in third if isinstance(e, Queued)] == [2, 1]
+        assert all(isinstance(events[-1], Done) for events in (first, second, third))
+
+    asyncio.run(run())
+
+
+def test_a_question_that_cannot_be_served_is_refused_and_leaves_its_place(made: Callable[..., Service]) -> None:
+    async def run() -> None:
+        service = made(at_once=1, queue=0)
+        for _ in range(3):
+            with pytest.raises(BadRequest, match="empty"):
+                await service.ask("?!")
+            with pytest.raises(BadRequest, match="empty"):
+                await service.search("?!", 3)
+        assert _cites(await service.ask(_where(3)), 3)
+
+    asyncio.run(run())
+
+
+def test_only_the_latest_answers_are_remembered(made: Callable[..., Service], words: WatchedPairs) -> None:
+    async def run() -> None:
+        service = made()
+        for number in range(300):
+            await service.ask(f"{_where(3)} {number}")
+            await service.search(f"{_where(3)} {number}", 1)
+        assert len(service._answers._values) == len(service._found._values) == 256 and not service._asking
+        assert len(words.calls) == 300
+        await service.ask(f"{_where(3)} 299")
+        assert len(words.calls) == 300
+        await service.ask(f"{_where(3)} 0")
+        assert len(words.calls) == 301
+
+    asyncio.run(run())
+
+
+def test_what_was_asked_for_last_is_remembered_longest() -> None:
+    latest = Remembered[int](2)
+    latest.put("a", 1)
+    latest.put("b", 2)
+    assert latest.get("a") == 1
+    latest.put("c", 3)
+    assert (latest.get("a"), latest.get("b"), latest.get("c")) == (1, None, 3)
+
+
+def test_a_chat_models_answers_are_not_remembered(sample_index_folder: Path) -> None:
+    async def run(service: Service) -> list[str]:
+        return [(await service.ask("How many street lights will Cork replace?")).answerer for _ in range(2)]
+
+    with FaultyServer.saying("Cork will replace 11,500 street lights [1].") as server:
+        llm = Settings(index=sample_index_folder, llm="openai:m", base_url=server.base_url)
+        assert asyncio.run(run(Service(llm))) == ["openai:m"] * 2
+        assert len(server.requests) == 2
+
+
+def test_a_chat_model_writes_for_all_who_ask_the_same_at_once(sample_index_folder: Path) -> None:
+    async def run(service: Service) -> None:
+        asked = [asyncio.create_task(service.ask("How many street lights will Cork replace?")) for _ in range(2)]
+        while len(server.requests) < 2:
+            await asyncio.sleep(0.05)
+            assert not any(task.done() for task in asked)
+        assert len(await asyncio.gather(*asked)) == 2
+
+    with FaultyServer([Reply(["Cork will replace 11,500 street lights [1]."], wait=3)]) as server:
+        asyncio.run(run(Service(Settings(index=sample_index_folder, llm="openai:m", base_url=server.base_url))))
+
+
+# Under a changing index
+
+
+def _build(folder: Path, numbers: Sequence[int], name: str = "tiny-words") -> None:
+    """Put another index, with these notes and a generation as low, in the place of the one in ``folder``, at once."""
+    fresh = folder.with_name(f"index-{uuid.uuid4().hex}")
+    index = open_index(fresh, TinyEmbedder(name))
+    with index.writing():
+        index.add([_chunked(index, number) for number in numbers])
+    index.close()
+    before = folder.resolve()
+    if not folder.is_symlink():
+        folder.rename(before := folder.with_name("before"))
+    link = folder.with_name("link")
+    link.symlink_to(fresh)
+    link.replace(folder)
+    shutil.rmtree(before)
+
+
+def _chunked(index: ArticleIndex, number: int) -> Chunked:
+    article = make_article(f"file:///{number}.txt", note(number).strip(), f"Note {number}")
+    return Chunked(article, chunk(article, index.embedder.count_tokens, index.embedder.max_tokens), article.uri)
+
+
+def test_no_two_assistants_are_taken_for_one(made: Callable[..., Service]) -> None:
+    settings = made().settings
+    assert len({_state(Assistant.open(settings=settings)) for _ in range(20)}) == 20
+
+
+def test_answers_of_an_index_that_was_replaced_are_never_told_again(
+    made: Callable[..., Service], folder: Path
+) -> None:
+    async def run() -> None:
+        service = made()
+        for turn in range(12):
+            _build(folder, [turn])
+            answer = await service.ask("Where did the station open?")
+            assert _cites(answer, turn), (turn, answer.text)
+            assert len(await service.search("station maps", 9)) == 1
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("names", [["tiny-words"], ["tiny-words", "other-words"]])
+def test_no_question_fails_while_the_index_is_replaced_again_and_again(
+    made: Callable[..., Service], folder: Path, names: list[str]
+) -> None:
+    def replace_often() -> None:
+        for turn in range(1, 20):
+            _build(folder, range(turn, turn + 5), names[turn % len(names)])
+            time.sleep(0.02)
+
+    async def run() -> None:
+        _build(folder, range(5))
+        service = made(at_once=4)
+        changing = asyncio.create_task(asyncio.to_thread(replace_often))
+        asked = 0
+        while not changing.done():
+            questions = [service.ask(f"{_where(asked % 24)} {asked + n}") for n in range(4)]
+            searches = [service.search(f"{_where(asked % 24)} {asked + n}", 3) for n in range(2)]
+            for hits in (await asyncio.gather(*questions, *searches))[4:]:
+                assert hits
+            asked += 4
+        await changing
+        assert _cites(await service.ask(_where(23)), 23) and asked > 20
+
+    asyncio.run(run())

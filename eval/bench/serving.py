@@ -25,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -51,7 +51,7 @@ _HERE = Path(__file__).resolve().parents[2]
 _FILES = ("questions.jsonl", "gold_en_de_es.jsonl", "gold_ru_zh.jsonl")
 _PATIENCE = 120  # seconds after which a request counts as hanging
 _STARTING = 120  # seconds that a server may take to start
-_SETTLING = 2  # seconds without an answer after which the server has found its example questions
+_IDLE = 0.1  # of a core: a server that uses less has nothing left to do
 _CROWDED, _SHORT_LINE = 4, 32  # times as many people; how many may wait then
 _SAMPLED = 10  # seconds between two looks at the server's memory
 _CONNECTIONS, _SEARCHING = 8, 10  # at once; seconds
@@ -90,10 +90,12 @@ def _served(folder: Path, **settings: str) -> Iterator[str]:
     """Run ``rag serve`` over an index; give its address once it has tried out its example questions."""
     environment = {f"RAG_{name.upper()}": value for name, value in settings.items()}
     with _running(["-m", "rag", "serve", "--index", str(folder), "--port", "0"], environment) as url:
-        made, before = _figures(url)["rag_answers_total"], -1.0
-        while made != before:
-            time.sleep(_SETTLING)
-            made, before = _figures(url)["rag_answers_total"], made
+        busy = _figures(url)["process_cpu_seconds_total"]
+        while True:
+            time.sleep(1)
+            before, busy = busy, _figures(url)["process_cpu_seconds_total"]
+            if busy - before < _IDLE:
+                break
         yield url
 
 
@@ -119,7 +121,7 @@ def _address(process: subprocess.Popen[bytes], printed: Callable[[], str]) -> st
         if found and _is_up(found[0]):
             return found[0]
         time.sleep(0.1)
-    raise SystemExit(f"{' '.join(map(str, process.args[1:]))} did not start:\n{printed()}")
+    raise SystemExit(f"a server did not start (exit status {process.poll()}):\n{printed()}")
 
 
 def _is_up(url: str) -> bool:
@@ -135,7 +137,7 @@ def _figures(url: str) -> dict[str, float]:
 
 
 def _summed(exposition: str) -> dict[str, float]:
-    sums = Counter[str]()
+    sums: defaultdict[str, float] = defaultdict(float)
     for family in text_string_to_metric_families(exposition):
         for sample in family.samples:
             sums[sample.name] += sample.value
@@ -170,24 +172,19 @@ class _Crowd:
 
 def _measure_people(folder: Path, questions: list[str], people: int, seconds: float, every: float) -> None:
     print(f"people: a question every {every:g} s each, for {seconds:g} s; waits in seconds")
-    print(
-        f"{'':<38}{'answers':>8}{'a second':>9}{'memory':>7}{'refused':>8}{'errors':>7}{'p50':>7}{'p95':>7}{'max':>7}"
-    )
+    columns = ("answers", "a second", "known", "refused", "errors", "p50", "p95", "max")
+    print(" " * 26 + "".join(f"{column:>9}" for column in columns))
     drawing = random.Random(1)
     repeating = iter(lambda: drawing.choice(questions), None)
-    for name, many, asked, settings in (
-        (f"{people} people, as people do", people, repeating, {}),
-        (f"{people} people, all different", people, _all_different(questions), {}),
-        (
-            f"{_CROWDED * people} people, {_SHORT_LINE} may wait",
-            _CROWDED * people,
-            repeating,
-            {"queue": str(_SHORT_LINE)},
-        ),
+    short = {"queue": str(_SHORT_LINE)}
+    for many, kind, asked, settings in (
+        (people, "as people do", repeating, {}),
+        (people, "all different", _all_different(questions), {}),
+        (_CROWDED * people, f"{_SHORT_LINE} may wait", repeating, short),
     ):
         with _served(folder, **settings) as url:
             crowd = asyncio.run(_crowd(url, many, asked, seconds, every))
-        _print_crowd(name, crowd, is_crowded=bool(settings))
+        _print_crowd(f"{many} people, {kind}", crowd, is_crowded=settings is short)
 
 
 def _all_different(questions: Sequence[str]) -> Iterator[str]:
@@ -200,18 +197,14 @@ def _all_different(questions: Sequence[str]) -> Iterator[str]:
 
 async def _crowd(url: str, people: int, questions: Iterator[str], seconds: float, every: float) -> _Crowd:
     crowd = _Crowd()
-    starts = random.Random(2)
+    drawing = random.Random(2)
+    starts = [drawing.uniform(0, every) for _ in range(people)]
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(base_url=url, timeout=_PATIENCE, limits=limits, trust_env=False) as client:
         before = _summed((await client.get("/metrics")).text)
         began = time.perf_counter()
         watching = asyncio.create_task(_watch(client, crowd))
-        await asyncio.gather(
-            *(
-                _person(client, questions, starts.uniform(0, every), every, began + seconds, crowd)
-                for _ in range(people)
-            )
-        )
+        await asyncio.gather(*(_person(client, questions, s, every, began + seconds, crowd) for s in starts))
         crowd.seconds = time.perf_counter() - began
         watching.cancel()
         after = _summed((await client.get("/metrics")).text)
@@ -261,10 +254,8 @@ def _print_crowd(name: str, crowd: _Crowd, *, is_crowded: bool) -> None:
     waits = crowd.waits or [float("nan")]
     answers, errors = len(crowd.waits), sum(crowd.errors.values())
     p95 = percentile(waits, 95)
-    print(
-        f"{name:<38}{answers:>8}{answers / crowd.seconds:>9.2f}{answers - crowd.made:>7}{crowd.refused:>8}{errors:>7}"
-        f"{percentile(waits, 50):>7.2f}{p95:>7.2f}{max(waits):>7.2f}"
-    )
+    counts = f"{answers:>9}{answers / crowd.seconds:>9.2f}{answers - crowd.made:>9}{crowd.refused:>9}{errors:>9}"
+    print(f"{name:<26}{counts}{percentile(waits, 50):>9.2f}{p95:>9.2f}{max(waits):>9.2f}")
     print(f"  errors {errors}  {at_most(errors, 0)}" + "".join(f"; {n} {kind}" for kind, n in crowd.errors.items()))
     if not is_crowded:
         print(f"  p95 {p95:.2f} s  {at_most(p95, _WAIT)}")
@@ -293,9 +284,7 @@ def _measure_search(folder: Path, questions: list[str]) -> None:
         different = asyncio.run(_rate(f"{url}/v1/search", _all_different(questions[_REPEATED:])))
     print(f"  an endpoint that does nothing   {empty:>7.1f}")
     for name, rate, wanted in (("repeated", repeated, _REPEATED_RATE), ("different", different, _DIFFERENT_RATE)):
-        print(
-            f"  /v1/search, {name:<20}{rate:>7.1f}  {at_least(rate, wanted)}  ({rate / empty:.2f} of the empty one's)"
-        )
+        print(f"  /v1/search, {name:<20}{rate:>7.1f}  {rate / empty:.2f} of that; {at_least(rate, wanted)}")
 
 
 async def _rate(url: str, questions: Iterator[str]) -> float:
@@ -346,7 +335,7 @@ def _measure_in_browser(launch: Callable[[], "Browser"], url: str, folder: Path,
     browser = launch()
     page = browser.new_page()
     _open(page, url)
-    warming, *rows = [(*_ask_page(page, q), timed(assistant.ask, q)[1]) for q in (questions[1], *asked)]
+    _, *rows = [(*_ask_page(page, q), timed(assistant.ask, q)[1]) for q in (questions[1], *asked)]
     browser.close()
     progress, answer, bare = zip(*rows, strict=True)
     print(f"  {_PAGES} new profiles, {_ASKED} questions; seconds{'median':>15}{'worst':>8}")

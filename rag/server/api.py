@@ -57,7 +57,8 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     503: {"model": ProblemBody, "description": "The index cannot be used at the moment."},
 }
 _NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": ProblemBody, "description": "No such article."}}
-_EVENTS = {"text/event-stream": {"schema": {"type": "string"}}}
+_ASKING = ("queued", "progress", "rewritten", "retrieved", "checking", "checked", "done", "error")  # events
+_ADDING = ("fetching", "progress", "done", "error")
 _SHOWN: dict[int | str, dict[str, Any]] = {307: {"description": "To the page that shows it, for a browser."}}
 _GIVEN = Given.model_json_schema()
 _GIVEN["properties"]["articles"]["items"] = _GIVEN.pop("$defs")["GivenArticle"]  # FastAPI knows no name for it
@@ -82,7 +83,7 @@ def api(service: Service) -> APIRouter:
     """Give the routes under ``/v1``."""
     router = APIRouter(prefix="/v1", tags=["articles"], responses=_PROBLEMS)
 
-    @router.post("/ask", summary="Answer a question with citations, or abstain", responses=_gives(Answered, _EVENTS))
+    @router.post("/ask", summary="Answer a question with citations, or abstain", responses=_gives(Answered, *_ASKING))
     async def ask(asked: Asked) -> Response:
         history = [turn.as_turn() for turn in asked.history]
         happenings = service.events(asked.question, asked.where.as_where(), history, asked.today)
@@ -116,7 +117,7 @@ def api(service: Service) -> APIRouter:
         return JSONResponse({"total": total, "articles": [asdict(listed) for listed in found]})
 
     @router.post(
-        "/articles", summary="Index files, addresses or texts", openapi_extra=_UPLOAD, responses=_gives(Added, _EVENTS)
+        "/articles", summary="Index files, addresses or texts", openapi_extra=_UPLOAD, responses=_gives(Added, *_ADDING)
     )
     async def add(request: Request) -> Response:
         files, urls = await _given(request)
@@ -173,9 +174,14 @@ def api(service: Service) -> APIRouter:
     return router
 
 
-def _gives(model: object, others: dict[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
-    """Describe the response of a route that went well: JSON of ``model``, or one of ``others`` by content type."""
-    return {200: {"model": model, "content": others or {}}}
+def _gives(model: object, *events: str) -> dict[int | str, dict[str, Any]]:
+    """Describe what a route gives that went well: JSON of ``model``, or ``events`` that end with it."""
+    event = {
+        "type": "object",
+        "properties": {"event": {"enum": events}, "data": {"type": "string", "contentMediaType": "application/json"}},
+        "required": ["event", "data"],
+    }
+    return {200: {"model": model, "content": {"text/event-stream": {"itemSchema": event}} if events else {}}}
 
 
 def linked(answer: Answer) -> Record:

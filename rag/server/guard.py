@@ -30,7 +30,7 @@ _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _LOGIN = ("/login", "/logout")
 _OPEN = ("/healthz", "/readyz")
 _FOR_PROGRAMS = ("/v1", "/mcp", "/metrics")
-_UNCOUNTED = ("/static/", "/assets/", "/svelte/", *_OPEN)  # a page loads a hundred such files at once
+_UNCOUNTED = ("/rag-static/", "/static/", "/assets/", "/svelte/", *_OPEN)  # a page loads a hundred such files at once
 _STARTS = ("http.response.start", "websocket.http.response.start")
 
 
@@ -171,7 +171,7 @@ class Guard:
         if caller.is_known:
             return True
         if self._login is not None:
-            return path in _OPEN or path in _LOGIN or path.startswith("/static/")
+            return path in _OPEN or path in _LOGIN or path.startswith("/rag-static/")
         return self._keys is None or not path.startswith(_FOR_PROGRAMS)
 
     def _closed(self, scope: Scope, headers: dict[bytes, bytes]) -> "_Refusal | Response":

@@ -275,7 +275,7 @@ _DOCUMENT = Markup("""\
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{does} – {title}</title>
-<link rel="stylesheet" href="/static/login.css">
+<link rel="stylesheet" href="/rag-static/login.css">
 </head>
 <body>
 <main>

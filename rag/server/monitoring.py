@@ -26,7 +26,17 @@ from rag.types import Answer
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-_QUIET = ("/gradio_api/heartbeat", "/assets/", "/svelte/", "/static/", "/theme.css", "/healthz", "/readyz", "/metrics")
+_QUIET = (
+    "/gradio_api/heartbeat",
+    "/assets/",
+    "/svelte/",
+    "/rag-static/",
+    "/static/",
+    "/theme.css",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+)
 _DOORS = {"v1", "mcp", "metrics", "articles", "login", "logout", "static", "gradio_api"}  # where no route was reached
 _SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)  # upper ends of the histograms' buckets
 _CLIENT_LEFT = 499  # the status under which nginx logs a client that did not wait
@@ -197,14 +207,14 @@ def _trace(error: BaseException) -> Iterator[str]:
 def configure_logging(stream: TextIO = sys.stderr) -> None:
     """Have everything that this process logs written as JSON; uvicorn has to be run with ``log_config=None``.
 
-    uvicorn's own lines about requests are left out: they have query strings.
+    uvicorn's own lines about requests are left out: they have query strings. On a terminal only warnings are written.
     """
     logging.raiseExceptions = False  # a line that cannot be written would be told on stderr, with all that it holds
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     for name in ("rag", "uvicorn"):
-        logging.getLogger(name).setLevel(logging.INFO)
+        logging.getLogger(name).setLevel(logging.WARNING if stream.isatty() else logging.INFO)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = name != "uvicorn.access"

@@ -5,12 +5,12 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, ref
 
 from index import e5
 from index.article_index import ArticleIndex
@@ -123,7 +123,8 @@ class Service:
         """
         assistant = await self._current()
         key = (_state(assistant), question.strip(), where, tuple(history), today or date.today())
-        async with self._asking.setdefault(key, asyncio.Lock()):
+        is_quoted = assistant.answerer == "reader"  # the same each time; a chat model writes something else
+        async with self._asking.setdefault(key, asyncio.Lock()) if is_quoted else nullcontext():
             known = self._answers.get(key)
             if known is not None:
                 for event in _retold(known):
@@ -134,7 +135,7 @@ class Service:
                 async for happening in happenings:
                     if isinstance(happening, Done):
                         self.answered(happening.answer)
-                        if assistant.answerer == "reader":
+                        if is_quoted:
                             self._answers.put(key, happening.answer)
                     yield happening
 
@@ -305,9 +306,9 @@ class Remembered(Generic[T]):
             self._values.popitem(last=False)
 
 
-def _state(assistant: Assistant) -> tuple[int, int]:
+def _state(assistant: Assistant) -> tuple[ref[Assistant], int]:
     """Tell apart what an answer may stand on: which index, and which state of it."""
-    return id(assistant), assistant.index.generation()
+    return ref(assistant), assistant.index.generation()  # an id may be given again to one opened later
 
 
 def _retold(answer: Answer) -> list[Event]:
