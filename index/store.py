@@ -155,7 +155,8 @@ class Store:
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = sqlite3.connect(self._path, isolation_level=None, timeout=30)
+            uri = f"{self._path.absolute().as_uri()}?mode=rw"  # a file that is gone meanwhile is not made anew, empty
+            connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30)
             self._local.connection = connection
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")

@@ -1,14 +1,18 @@
 import sqlite3
+import subprocess
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Floats, make_article
+from conftest import SUBPROCESS, Floats, make_article
 
 from index.errors import IndexBroken, IndexMissing
-from index.store import Revision, Store, vector_key
-from index.types import Article, Passage, Span, Where
+from index.store import Listed, Revision, Store, vector_key
+from index.types import EVERYTHING, Article, Passage, Span, Where
 
 DIM = 4
 
@@ -299,3 +303,213 @@ def test_passages_made_by_another_embedder_replace_the_old_ones_under_a_new_iden
     assert store.meta("identity") != identity
     assert store.passage_ids() == [3]
     assert store.vectors([3])[1] == pytest.approx(np.array([[0, 0, 0.6, 0.8]]), abs=1e-3)
+
+
+# Articles as they were
+
+
+CHANGED = make_article(ONE.uri, "Trams run. Boats wait.", "One, changed")
+
+
+def test_a_changed_article_is_kept_as_it_was(store: Store) -> None:
+    _write(store, ONE)
+    assert store.former(ONE.id) is None
+    _write(store, CHANGED)
+    assert (store.article(ONE.id), store.former(ONE.id), store.id_of(ONE.uri)) == (None, ONE, CHANGED.id)
+    assert store.former(CHANGED.id) is None
+    assert store.integrity_problems() == []
+
+
+def test_an_article_that_changed_back_is_not_former_any_more(store: Store) -> None:
+    for article in (ONE, CHANGED, ONE):
+        _write(store, article)
+    assert (store.article(ONE.id), store.former(ONE.id)) == (ONE, None)
+    assert (store.article(CHANGED.id), store.former(CHANGED.id)) == (None, CHANGED)
+    _write(store, ONE)  # as it is
+    assert (store.article(ONE.id), store.former(ONE.id)) == (ONE, None)
+
+
+def test_with_an_article_all_that_it_was_is_removed_and_nothing_of_others(store: Store) -> None:
+    other = make_article(TWO.uri, "Ships sail near.", "Two, changed")
+    for article in (ONE, CHANGED, make_article(ONE.uri, "Third text."), TWO, other):
+        _write(store, article)
+    assert store.former(ONE.id) == ONE and store.former(CHANGED.id) == CHANGED
+    store.remove([str(store.id_of(ONE.uri))])
+    assert store.former(ONE.id) is None and store.former(CHANGED.id) is None
+    assert store.former(TWO.id) == TWO
+    store.remove([TWO.id])  # an id that it had is none to remove it by
+    assert store.article(other.id) == other and store.former(TWO.id) == TWO
+
+
+# The list
+
+
+def _listed(store: Store) -> None:
+    rows = [
+        ("b", "Весенние ёлки", "ru", "2024-05-06", "wire"),
+        ("a", "apples", "en", None, "news"),
+        ("d", "Bananas", "en", "2023", "news"),
+        ("c", "ЯБЛОКИ", "ru", "2024", "Газета"),
+    ]
+    for n, (name, title, language, published, source) in enumerate(rows):
+        text = "Some words. " * (n + 1)
+        article = make_article(f"https://example.org/{name}", text, title, language, published, source)
+        article = replace(article, fetched=f"2025-01-0{n + 1}T00:00:00+00:00")
+        _write(store, article, *[(12 * i, 12 * i + 11) for i in range(4 - n)][: n + 1])
+
+
+def _names(store: Store, order: str, descending: bool, text: str = "", where: Where = EVERYTHING) -> str:
+    count, listed = store.listing(where, text, order, descending, 100, 0)
+    assert count == len(listed)
+    return "".join(line.uri[-1] for line in listed)
+
+
+@pytest.mark.parametrize(
+    ("order", "ascending", "descending"),
+    [
+        ("title", "adbc", "cbda"),
+        ("published", "dcba", "bcda"),  # the unknown date comes last either way
+        ("fetched", "badc", "cdab"),
+        ("language", "adbc", "bcad"),
+        ("source", "adbc", "cbad"),
+        ("passages", "bcad", "adbc"),
+        ("characters", "badc", "cdab"),
+    ],
+)
+def test_articles_are_listed_by_any_column_and_equals_in_the_order_added(
+    store: Store, order: str, ascending: str, descending: str
+) -> None:
+    _listed(store)
+    assert (_names(store, order, False), _names(store, order, True)) == (ascending, descending)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", "badc"),
+        ("яблоки", "c"),
+        ("ЁЛКИ", "b"),
+        ("APPLES", "a"),
+        ("газета", "c"),
+        ("example.org/D", "d"),
+        ("e", "badc"),
+        ("100%", ""),
+        ("%", ""),
+        ("_", ""),
+        ("' OR 1 --", ""),
+        ("\0", ""),
+    ],
+)
+def test_articles_are_listed_by_words_in_any_case(store: Store, text: str, found: str) -> None:
+    _listed(store)
+    assert _names(store, "fetched", False, text) == found
+
+
+def test_a_line_of_the_list_says_all_but_the_text(store: Store) -> None:
+    _listed(store)
+    _, (line, *_) = store.listing(EVERYTHING, "", "title", True, 1, 0)
+    article = store.article(line.id)
+    assert article is not None
+    assert line == Listed(
+        article.id, article.uri, "ЯБЛОКИ", "ru", "2024", None, article.fetched, "Газета", article.uri, 48, 1
+    )
+
+
+def test_a_list_is_cut_into_pages_and_counts_all_that_pass(store: Store) -> None:
+    _listed(store)
+    pages = [store.listing(EVERYTHING, "", "title", False, 2, offset) for offset in (0, 2, 4)]
+    assert [count for count, _ in pages] == [4, 4, 4]
+    assert ["".join(line.uri[-1] for line in lines) for _, lines in pages] == ["ad", "bc", ""]
+    assert _names(store, "title", False, where=Where(languages=("ru",))) == "bc"
+    assert _names(store, "title", False, "я", Where(languages=("ru",), published_to="2024-01")) == ""
+    assert _names(store, "title", False, where=Where(published_from="2024")) == "bc"
+    with pytest.raises(ValueError, match="text"):
+        store.listing(EVERYTHING, "", "text", False, 2, 0)
+
+
+# A store of version 1
+
+
+def _version_1(path: Path) -> None:
+    """Make of a store what version 1 wrote: without former articles."""
+    store = Store(path)
+    _write(store, ONE)
+    store.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE former")
+        connection.execute("UPDATE meta SET value = '1' WHERE key = 'version'")
+    connection.close()
+
+
+def test_a_store_of_version_1_is_brought_to_this_one_and_loses_nothing(store: Store, tmp_path: Path) -> None:
+    _version_1(tmp_path / "index.sqlite")
+    for _ in range(2):
+        store = Store(tmp_path / "index.sqlite")
+        assert (store.meta("version"), store.generation(), list(store.articles())) == ("2", 1, [ONE])
+        assert store.former(ONE.id) is None
+    _write(store, CHANGED)
+    assert store.former(ONE.id) == ONE
+    with sqlite3.connect(tmp_path / "index.sqlite") as connection:
+        tables = "SELECT name FROM sqlite_master WHERE tbl_name = 'former' ORDER BY 1"
+        assert {"former", "former_by_uri"} <= {row[0] for row in connection.execute(tables)}
+    connection.close()
+
+
+def test_a_store_of_version_1_may_be_opened_by_several_processes_at_once(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "index.sqlite"
+    _version_1(path)
+    script = "import sys; from pathlib import Path; from index.store import Store\n"
+    script += "sys.stdin.readline(); print(Store(Path(sys.argv[1])).meta('version'))"
+    opening = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(path)],
+            env=SUBPROCESS,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for process in opening:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    assert [process.communicate(timeout=60) for process in opening] == [("2\n", "")] * 4
+
+
+def test_many_threads_may_bring_a_store_to_this_version_at_once(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "index.sqlite"
+    for _ in range(5):
+        path.unlink()
+        Store.create(path, "tiny", DIM)
+        _version_1(path)
+        start = threading.Barrier(8)
+
+        def version(start: threading.Barrier = start) -> str:
+            start.wait()
+            return Store(path).meta("version")
+
+        with ThreadPoolExecutor(8) as pool:
+            assert [f.result() for f in [pool.submit(version) for _ in range(8)]] == ["2"] * 8
+
+
+def test_a_store_whose_file_is_gone_makes_no_empty_one(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "index.sqlite"
+    assert store.is_in_place()
+    path.unlink()
+    assert not store.is_in_place()
+    with ThreadPoolExecutor(1) as pool, pytest.raises(IndexBroken):  # another thread, which has to connect first
+        pool.submit(store.generation).result()
+    assert not path.exists()
+    Store.create(path, "tiny", DIM)
+    assert not store.is_in_place() and Store(path).is_in_place()
+
+
+def test_a_store_may_lie_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "что? 100% #1 & more"
+    folder.mkdir()
+    Store.create(folder / "index.sqlite", "tiny", DIM)
+    store = Store(folder / "index.sqlite")
+    _write(store, ONE)
+    assert list(store.articles()) == [ONE] and sorted(path.name for path in tmp_path.iterdir()) == [folder.name]

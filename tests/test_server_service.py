@@ -260,7 +260,7 @@ def folder(tmp_path: Path) -> Path:
 def made(folder: Path, words: WatchedPairs, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Service]:
     """Give a maker of services over an index of notes, with quick stand-ins for the models."""
 
-    def opened(settings: Settings, say: object) -> Assistant:
+    def opened(settings: Settings, say: object = None) -> Assistant:
         store = Store(settings.index / "index.sqlite")
         index = ArticleIndex(settings.index, store, TinyEmbedder(store.meta("embedder")))
         reader = MultilingualReader(words, settings.min_confidence)
@@ -517,7 +517,12 @@ def _chunked(index: ArticleIndex, number: int) -> Chunked:
 
 def test_no_two_assistants_are_taken_for_one(made: Callable[..., Service]) -> None:
     settings = made().settings
-    assert len({_state(Assistant.open(settings=settings)) for _ in range(20)}) == 20
+    states = set()
+    for _ in range(20):
+        assistant = Assistant.open(settings=settings)
+        states.add(_state(assistant))
+        del assistant  # the next one may take its place in memory
+    assert len(states) == 20
 
 
 def test_answers_of_an_index_that_was_replaced_are_never_told_again(
@@ -539,7 +544,7 @@ def test_no_question_fails_while_the_index_is_replaced_again_and_again(
     made: Callable[..., Service], folder: Path, names: list[str]
 ) -> None:
     def replace_often() -> None:
-        for turn in range(1, 20):
+        for turn in range(1, 10):
             _build(folder, range(turn, turn + 5), names[turn % len(names)])
             time.sleep(0.02)
 
@@ -555,6 +560,260 @@ def test_no_question_fails_while_the_index_is_replaced_again_and_again(
                 assert hits
             asked += 4
         await changing
-        assert _cites(await service.ask(_where(23)), 23) and asked > 20
+        assert _cites(await service.ask(_where(23)), 23) and asked > 10
+
+    asyncio.run(run())
+
+
+def test_an_index_embedded_anew_is_asked_with_its_new_model(made: Callable[..., Service], folder: Path) -> None:
+    async def run() -> None:
+        service = made()
+        assert _cites(await service.ask(_where(3)), 3)
+        other = open_index(folder, TinyEmbedder())
+        with other.writing():
+            other.reembed(TinyEmbedder("other-words"), lambda _: None)
+        answers = await asyncio.gather(*(service.ask(_where(number)) for number in (3, 4)))
+        assert [_cites(answer, number) for answer, number in zip(answers, (3, 4), strict=True)] == [True, True]
+        assert service.index.embedder.name == "other-words"
+
+    asyncio.run(run())
+
+
+def test_an_index_that_is_gone_is_missing_until_it_is_built_anew(made: Callable[..., Service], folder: Path) -> None:
+    async def run() -> None:
+        service = made()
+        assert _cites(await service.ask(_where(3)), 3)
+        shutil.rmtree(folder)
+        with pytest.raises(IndexMissing):
+            await service.ask(_where(3))
+        with pytest.raises(IndexMissing):
+            await service.search(_where(3), 1)
+        assert not folder.exists()
+        index = open_index(folder, TinyEmbedder())
+        add_articles(index, write_notes(folder.parent / "more", [50]))
+        assert _cites(await service.ask(_where(50)), 50)
+        assert [len(await service.search("station maps", 9))] == [1]
+        report = (await _all(service.adding([("new.txt", note(60).encode())], [])))[-1]
+        assert isinstance(report, Report) and report.added == 1
+        assert _cites(await service.ask(_where(60)), 60)
+
+    asyncio.run(run())
+
+
+def test_what_another_process_adds_or_builds_anew_is_answered_from_at_once(
+    sample_index_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "index"
+    shutil.copytree(sample_index_folder, folder)
+    shown = "The Quillhaven cable car opened on 3 May 2024 and carries {} passengers an hour."
+    file = tmp_path / "cable.txt"
+    question = "How many passengers an hour does the Quillhaven cable car carry?"
+
+    async def add(passengers: int) -> None:
+        file.write_text(f"Quillhaven cable car opens\n\n{shown.format(passengers)}\n", "utf-8")
+        command = [sys.executable, "-m", "rag", "add", str(file), "--index", str(folder)]
+        await asyncio.to_thread(subprocess.run, command, env=SUBPROCESS, check=True, capture_output=True, timeout=120)
+
+    async def run() -> None:
+        service = Service(Settings(index=folder))
+        assert (await service.ask(question)).status == "abstained"
+        await add(740)
+        assert "740" in (await service.ask(question)).text
+        shutil.rmtree(folder)
+        await add(985)
+        assert "985" in (await service.ask(question)).text and service.index.status().articles == 1
+        assert (await service.ask("How many street lights will Cork replace?")).status == "abstained"
+
+    asyncio.run(run())
+
+
+# Changing the index
+
+
+def _report(happened: Sequence[object]) -> Report:
+    assert isinstance(happened[-1], Report)
+    return happened[-1]
+
+
+def test_adding_tells_how_far_it_is_and_one_bad_file_does_not_stop_it(made: Callable[..., Service]) -> None:
+    async def run() -> None:
+        service = made()
+        files = [
+            ("picture.png", b"\x89PNG"),
+            ("empty.txt", b""),
+            ("../../good.txt", note(50).encode()),
+            ("bad.jsonl", b"{not json\n"),
+        ]
+        happened = await _all(service.adding(files, ["http://127.0.0.1:9/private", "ftp://example.org/x"]))
+        report = _report(happened)
+        assert report.added == 1 and _cites(await service.ask(_where(50)), 50)
+        assert {s.uri.rsplit("/", 1)[-1].split("#")[0] for s in report.skipped} == {
+            "picture.png",
+            "empty.txt",
+            "bad.jsonl",
+            "private",
+            "x",
+        }
+        assert [h.url for h in happened if isinstance(h, Fetching)] == [
+            "http://127.0.0.1:9/private",
+            "ftp://example.org/x",
+        ]
+        steps = [h for h in happened if isinstance(h, Adding)]
+        assert steps[-1].bytes_done == steps[-1].bytes_total > 0
+        assert not (service.index.folder.parent / "good.txt").exists()
+
+    asyncio.run(run())
+
+
+def test_an_add_goes_on_to_its_end_though_nobody_waits_for_it(made: Callable[..., Service]) -> None:
+    async def run() -> None:
+        service = made()
+        files = [(f"{number}.txt", note(number).encode()) for number in range(50, 60)]
+        left = service.adding(files[:5], [])
+        async for _ in left:
+            break  # in the middle
+        await left.aclose()
+        cancelled = asyncio.create_task(_all(service.adding(files[5:], [])))
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        await service.close()
+        assert service.index.status().articles == 30
+        for number in range(50, 60):
+            assert _cites(await service.ask(_where(number)), number)
+
+    asyncio.run(run())
+
+
+def test_two_adds_at_once_are_done_one_after_the_other(made: Callable[..., Service]) -> None:
+    async def run() -> None:
+        service = made()
+        order: list[str] = []
+
+        async def add(name: str, numbers: range) -> Report:
+            async for happening in service.adding([(f"{n}.txt", note(n).encode()) for n in numbers], []):
+                order.append(name)
+                last = happening
+            assert isinstance(last, Report)
+            return last
+
+        reports = await asyncio.gather(add("a", range(50, 55)), add("b", range(55, 60)))
+        assert [report.added for report in reports] == [5, 5]
+        assert order == sorted(order) and set(order) == {"a", "b"}
+
+    asyncio.run(run())
+
+
+HOLDING = """
+import sys
+from pathlib import Path
+from conftest import TinyEmbedder, open_index
+with open_index(Path(sys.argv[1]), TinyEmbedder()).writing():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Have another process hold the right to write."""
+    command = [sys.executable, "-c", HOLDING, str(folder)]
+    with subprocess.Popen(command, env=SUBPROCESS, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"held\n"
+        yield
+        process.communicate()
+
+
+def test_while_another_process_writes_nothing_is_changed_but_questions_are_answered(
+    made: Callable[..., Service], folder: Path
+) -> None:
+    async def run() -> None:
+        service = made()
+        hit = (await service.search(_where(3), 1))[0]
+        with _held(folder):
+            refused = asyncio.create_task(_all(service.adding([("50.txt", note(50).encode())], [])))
+            await asyncio.sleep(0.1)
+            assert _cites(await service.ask(_where(3)), 3) and not refused.done()
+            with pytest.raises(IndexLocked, match="another process is writing"):
+                await refused
+            with pytest.raises(IndexLocked):
+                await service.remove([hit.article.id])
+        assert service.index.status().articles == 20
+        assert _report(await _all(service.adding([("50.txt", note(50).encode())], []))).added == 1  # it can be sent again
+        assert await service.remove([hit.article.id]) == 1
+
+    asyncio.run(run())
+
+
+def _page(number: int) -> Reply:
+    text = note(number).replace("\n\n", "</p><p>")
+    return Reply(
+        body=f"<html><head><title>Page {number}</title></head><body><article><p>{text}</p></article></body></html>",
+        headers={"Content-Type": "text/html; charset=utf-8"},
+    )
+
+
+def test_a_page_is_fetched_again_to_refresh_it(made: Callable[..., Service]) -> None:
+    async def run(url: str) -> None:
+        service = made(fetch_private=True)
+        assert _report(await _all(service.adding([], [url]))).added == 1
+        (hit,) = await service.search("marker0050", 1)
+        assert hit.article.uri == url and _cites(await service.ask(_where(50)), 50)
+        report = await service.refresh(hit.article.id)
+        assert (report.added, report.updated) == (0, 1)
+        assert _cites(await service.ask(_where(51)), 51) and not _cites(await service.ask(_where(50)), 50)
+        former, now = service.index.revision(hit.article.id) or (None, None)
+        assert former == hit.article and now not in (None, hit.article.id)
+        failed = await service.refresh(str(now))
+        assert [s.uri for s in failed.skipped] == [url] and _cites(await service.ask(_where(51)), 51)
+
+    with FaultyServer([_page(50), _page(51), Reply(status=404, body="gone")]) as server:
+        asyncio.run(run(f"{server.address}/news"))
+
+
+def test_a_file_is_read_again_to_refresh_it(made: Callable[..., Service], folder: Path) -> None:
+    async def run() -> None:
+        service = made()
+        (hit,) = await service.search(_where(3), 1)
+        assert (await service.refresh(hit.article.id)).unchanged == 1
+        file = folder.parent / "notes" / "note-0003.txt"
+        file.write_text(note(50), "utf-8")
+        assert (await service.refresh(hit.article.id)).updated == 1
+        assert _cites(await service.ask(_where(50)), 50)
+        with pytest.raises(BadRequest, match="no article"):
+            await service.refresh(hit.article.id)
+        file.unlink()
+        (hit,) = await service.search(_where(50), 1)
+        assert [s.reason for s in (await service.refresh(hit.article.id)).skipped] == ["no such file or folder"]
+
+    asyncio.run(run())
+
+
+def test_what_came_from_no_file_cannot_be_read_again(made: Callable[..., Service], folder: Path) -> None:
+    index = open_index(folder, TinyEmbedder())
+    chunked = replace(_chunked(index, 50), origin="import:50")
+    with index.writing():
+        index.add([chunked])
+    with pytest.raises(BadRequest, match="cannot be read again"):
+        asyncio.run(made().refresh(chunked.article.id))
+
+
+def test_removing_forgets_what_was_uploaded_and_no_other_file(made: Callable[..., Service], folder: Path) -> None:
+    async def run() -> None:
+        service = made()
+        records = b"".join(b'{"text": "%s"}\n' % note(number).strip().replace("\n", " ").encode() for number in (51, 52))
+        files = [("50.txt", note(50).encode()), ("two.jsonl", records)]
+        assert _report(await _all(service.adding(files, []))).added == 3
+        uploads = folder / "uploads"
+        (one,), (first, second) = (service.index.find_articles((uploads / name).as_uri()) for name, _ in files)
+        assert await service.remove([one, first]) == 2
+        assert sorted(path.name for path in uploads.glob("*.*") if path.name[0] != ".") == ["two.jsonl"]
+        assert await service.remove([second, second]) == 1
+        assert not list(uploads.glob("*.jsonl"))
+        (note_3,) = service.index.find_articles((folder.parent / "notes" / "note-0003.txt").as_uri())
+        assert await service.remove([note_3]) == 1
+        assert (folder.parent / "notes" / "note-0003.txt").exists()
+        with pytest.raises(BadRequest, match="no article"):
+            await service.remove([service.index.find_articles(folder.parent.as_uri())[0], "unknown"])
+        assert service.index.status().articles == 19
 
     asyncio.run(run())

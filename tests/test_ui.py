@@ -10,7 +10,7 @@ import re
 import shutil
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -191,7 +191,7 @@ def test_a_question_shows_progress_and_then_an_answer_in_its_language(
     page.locator("#chat .answer.working .doing").wait_for(timeout=5_000)
     shown = _answer(page, 0)
     expect(shown.locator(".text")).to_contain_text(answer)
-    expect(shown.locator(".source blockquote b").first).to_have_text(answer)
+    expect(shown.locator(".source blockquote b").filter(has_text=answer)).not_to_have_count(0)
     expect(shown.locator(".footer")).to_contain_text(footer)
     expect(page.locator("#chat .working")).to_have_count(0)
     expect(page.locator("#question textarea")).to_have_value("")
@@ -256,14 +256,13 @@ def test_filters_by_date_and_language_change_the_answer(browse: Browse) -> None:
     page.locator("#until input").fill("2024-12-31")
     page.locator("#until input").press("Enter")
     _messages(page, "Retry").click()
-    expect(page.locator("#chat .answer .text")).to_contain_text("6,8 млрд")
+    expect(page.locator("#chat .answer .text")).not_to_contain_text("8,3 млрд")
+    expect(_answer(page, 0).locator(".text")).to_contain_text("6,8 млрд")
     page.locator("#languages input").click()
     page.get_by_role("option", name="Chinese").click()
     page.locator("#since input").fill("2024-01-01")
     page.locator("#since input").press("Enter")
     answer = _ask(page, "How long is the bus line in Wuxi?")
-    links = answer.locator("a.permalink")
-    expect(links).not_to_have_count(0)
     expect(answer.locator(".facts").first).to_contain_text(re.compile("2024-.*wuxi-shuttle-zh.txt"))
 
 
@@ -437,12 +436,10 @@ def test_an_article_is_found_opened_read_again_and_removed(browse: Browse, site:
     text = "Маяк «Северная Сова» на мысе Тонком\n\nМаяк «Северная Сова» загорится в 2031 году: его строят 40 человек.\n"
     _add(page, [_file("lighthouse.txt", f"Главная | Новости\n\n{text}")], [])
     expect(page.locator("#report p")).to_contain_text("1")
-    total = page.locator("#articles").get_by_role("gridcell").count()
     page.locator("#find").get_by_role("textbox").fill("северная сова")
     cell = page.locator("#articles").get_by_role("gridcell", name="Северная Сова")
     expect(cell).to_have_count(1)
-    expect(page.locator("#shown")).to_contain_text("1 ")
-    assert page.locator("#articles").get_by_role("gridcell").count() < total
+    expect(page.locator("#shown")).to_contain_text("1 of 1 ")
     cell.click()
     expect(_panel(page).locator("h1")).to_contain_text("Северная Сова")
     expect(page.locator("#chosen-about b")).to_contain_text("Северная Сова")
@@ -489,8 +486,8 @@ def test_what_an_article_holds_is_text_and_nothing_else(browse: Browse, site: Si
     _add(page, files, ["javascript:pwned('address')", "<img src=x onerror=pwned('address')>"])
     expect(page.locator("#report li")).to_have_count(3)
     _only_text(page.locator("#report"))
-    page.locator("#find").get_by_role("textbox").fill("observatory")
-    expect(page.locator("#shown")).to_contain_text("2 ")
+    page.locator("#find").get_by_role("textbox").fill("pwned")
+    expect(page.locator("#shown")).to_contain_text("2 of 2 ")
     cells = page.locator("#articles").get_by_role("gridcell", name="<script>")
     expect(cells).to_have_count(2)
     _only_text(page.locator("#articles"))
@@ -644,7 +641,7 @@ def test_the_page_speaks_russian_to_who_reads_russian(browse: Browse) -> None:
     expect(_panel(page).locator("html")).to_have_attribute("lang", "ru")
     assert _in_latin(page.locator("#columns")) == []
     _to_articles(page)
-    expect(page.locator("#articles").get_by_role("columnheader").first).to_have_text("Заголовок")
+    expect(page.locator("#articles").get_by_role("columnheader").first).to_contain_text("Заголовок")
 
 
 def _in_latin(shown: Locator) -> list[str]:
@@ -697,7 +694,7 @@ def test_every_control_has_a_name(browse: Browse) -> None:
 def _nameless(shown: Locator) -> list[str]:
     """Give the controls without a name; a date's format is none."""
     lines = shown.aria_snapshot().splitlines()
-    control = re.compile(r'\s*- (button|link|textbox|combobox|checkbox|tab|searchbox)(?! "(?!YYYY))')
+    control = re.compile(r'\s*- (button|link|textbox|combobox|checkbox|tab|searchbox)\b(?! "(?!YYYY))')
     return [line for line in lines if control.match(line)]
 
 

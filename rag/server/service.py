@@ -260,7 +260,7 @@ class Service:
         for origin in origins:
             if not self.index.find_articles(origin):
                 self.uploads.forget(origin)
-        return len(article_ids)
+        return len(set(article_ids))
 
     def _begin(self, change: Callable[[], T]) -> "asyncio.Future[T]":
         """Begin a change once those before it are done; it goes on to its end even if who waits for it goes away."""
