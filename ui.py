@@ -21,7 +21,7 @@ from gradio.components.chatbot import ExampleMessage, Message, MessageDict
 
 from index.build import Progress as Adding
 from index.build import Report
-from index.errors import RagError
+from index.errors import BadRequest, RagError
 from index.types import Where
 from rag.feedback import Feedback, FeedbackBook
 from rag.records import Record, answer_of, kept_record
@@ -86,10 +86,11 @@ class Kept:
     @staticmethod
     def all_of(records: object) -> list["Kept"]:
         """Read what a browser kept; nothing if it is of another version or was meddled with."""
+        if not isinstance(records, list):
+            return []
         try:
-            assert isinstance(records, list)
             return [Kept(str(r["id"]), answer_of(r["answer"]), Extent(*map(int, r["extent"]))) for r in records]
-        except (AssertionError, KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError):
             return []
 
 
@@ -165,7 +166,7 @@ class AskTab:
             self._export = gr.DownloadButton(said("export", "en"), size="sm", elem_id="export", interactive=False)
         self._about = gr.Markdown(elem_id="about")
 
-        filters = [self._since, self._until, self._languages, self._sources]
+        self._filters = (self._since, self._until, self._languages, self._sources)
         self.outputs = [
             self.chat,
             self.conversation,
@@ -179,20 +180,14 @@ class AskTab:
             self._languages,
             self._sources,
         ]
+        given = {self._question, self._searched, self.conversation, *self._filters}
         asking = [
-            gr.on(
-                triggers,
-                method,
-                [inputs, self.conversation, *filters],
-                self.outputs,
-                show_progress="hidden",
-                trigger_mode="once",
-            )
-            for triggers, method, inputs in (
-                (self._question.submit, self.asked, self._question),
-                (self.chat.example_select, self.asked_example, self._question),
-                ([ask_instead.click, self._searched.submit], self.asked_instead, self._searched),
-                (self.chat.retry, self.retried, self._question),
+            gr.on(triggers, method, given, self.outputs, show_progress="hidden", trigger_mode="once")
+            for triggers, method in (
+                (self._question.submit, self.asked),
+                (self.chat.example_select, self.asked_example),
+                ([ask_instead.click, self._searched.submit], self.asked_instead),
+                (self.chat.retry, self.retried),
             )
         ]
         self._question.stop(
@@ -219,82 +214,40 @@ class AskTab:
 
     # What the events do
 
-    async def asked(
-        self,
-        question: str,
-        kept: object,
-        since: str | None,
-        until: str | None,
-        languages: list[str],
-        sources: list[str],
-        request: gr.Request,
-    ) -> AsyncGenerator[Update, None]:
+    async def asked(self, given: Update, request: gr.Request) -> AsyncGenerator[Update, None]:
         """Answer a question, showing what happens meanwhile."""
-        where = _where(since, until, languages, sources)
-        turns = Kept.all_of(kept)
-        async for update in self._turn(
-            question, turns, [turn.answer.turn for turn in turns], where, _language(request)
-        ):
+        turns = Kept.all_of(given[self.conversation])
+        async for update in self._turn(given[self._question], turns, _history(turns), given, request):
             yield update
 
     async def asked_example(
-        self,
-        _: str,
-        kept: object,
-        since: str | None,
-        until: str | None,
-        languages: list[str],
-        sources: list[str],
-        request: gr.Request,
-        chosen: gr.SelectData,
+        self, given: Update, request: gr.Request, chosen: gr.SelectData
     ) -> AsyncGenerator[Update, None]:
         """Answer an example question."""
-        question = str(chosen.value["text"])
-        async for update in self.asked(question, kept, since, until, languages, sources, request):
+        turns = Kept.all_of(given[self.conversation])
+        async for update in self._turn(str(chosen.value["text"]), turns, _history(turns), given, request):
             yield update
 
-    async def asked_instead(
-        self,
-        question: str,
-        kept: object,
-        since: str | None,
-        until: str | None,
-        languages: list[str],
-        sources: list[str],
-        request: gr.Request,
-    ) -> AsyncGenerator[Update, None]:
+    async def asked_instead(self, given: Update, request: gr.Request) -> AsyncGenerator[Update, None]:
         """Answer the last question again, as the user meant it."""
-        where = _where(since, until, languages, sources)
-        async for update in self._turn(question, Kept.all_of(kept)[:-1], [], where, _language(request)):
+        earlier = Kept.all_of(given[self.conversation])[:-1]
+        async for update in self._turn(given[self._searched], earlier, [], given, request):
             yield update
 
-    async def retried(
-        self,
-        _: str,
-        kept: object,
-        since: str | None,
-        until: str | None,
-        languages: list[str],
-        sources: list[str],
-        request: gr.Request,
-        retried: gr.RetryData,
-    ) -> AsyncGenerator[Update, None]:
+    async def retried(self, given: Update, request: gr.Request, retried: gr.RetryData) -> AsyncGenerator[Update, None]:
         """Answer a question again, with the filters as they are now; what came after it is dropped."""
-        turns = Kept.all_of(kept)
+        turns = Kept.all_of(given[self.conversation])
         place = min(_number(retried.index) // 2, len(turns) - 1)
         earlier = turns[:place]
-        where = _where(since, until, languages, sources)
-        history = [turn.answer.turn for turn in earlier]
-        async for update in self._turn(turns[place].answer.question, earlier, history, where, _language(request)):
+        async for update in self._turn(turns[place].answer.question, earlier, _history(earlier), given, request):
             yield update
 
     async def _turn(
-        self, question: str, earlier: list[Kept], history: Sequence[Turn], where: Where | str, language: Language
+        self, question: str, earlier: list[Kept], history: Sequence[Turn], given: Update, request: gr.Request
     ) -> AsyncGenerator[Update, None]:
-        if isinstance(where, str) or not question.strip():
-            if question.strip():
-                gr.Warning(escaped(str(where)))
-            yield {self._question: question}
+        language = _language(request)
+        if not question.strip():
+            yield {self._question: ""}
             return
         happened: list[Happening] = []
         shown = [*_messages(earlier, language), _message("user", escaped(question))]
@@ -306,6 +259,7 @@ class AskTab:
             self._comment_row: gr.Row(visible=False),
         }
         try:
+            where = _where(*(given[component] for component in self._filters))
             async with aclosing(self._service.events(question, where, history)) as happenings:
                 async for happening in happenings:
                     happened.append(happening)
@@ -322,8 +276,8 @@ class AskTab:
             }
 
     def _extent(self) -> Extent:
-        status = self._service.index.status()
-        return Extent(status.articles, status.passages)
+        index = self._service.index
+        return Extent(index.listing(limit=0)[0], index.count_passages())
 
     def _state(self, turns: list[Kept], language: Language) -> Update:
         """Show a conversation at rest."""
@@ -576,12 +530,20 @@ def _language(request: gr.Request) -> Language:
     return language_of(request.headers.get("accept-language", ""))
 
 
-def _where(since: str | None, until: str | None, languages: list[str], sources: list[str]) -> Where | str:
-    """Give the filter, or what is wrong with it."""
+def _where(since: str | None, until: str | None, languages: list[str], sources: list[str]) -> Where:
+    """Give the filter.
+
+    Raises:
+        BadRequest: a date is none.
+    """
     try:
         return Where(since or None, until or None, tuple(languages), tuple(sources))
     except ValueError as error:
-        return str(error)
+        raise BadRequest(str(error)) from error
+
+
+def _history(turns: Sequence[Kept]) -> list[Turn]:
+    return [turn.answer.turn for turn in turns]
 
 
 def _examples(questions: Sequence[str] | None) -> list[ExampleMessage]:

@@ -74,7 +74,7 @@ def _address(server: subprocess.Popen[bytes], log: Path) -> str:
         if said:
             return said[1]
         time.sleep(0.1)
-    raise RuntimeError(f"the server did not start:\n{log.read_text('utf-8', 'replace')}")
+    raise RuntimeError(f"the server did not start (status {server.poll()}):\n{log.read_text('utf-8', 'replace')}")
 
 
 def _photograph(browser: Browser, address: str, folder: Path) -> None:

@@ -328,8 +328,9 @@ class Store:
         if order not in _ORDERS:
             raise ValueError(order)
         condition, values = _condition(where)
-        condition += " AND instr(folded(a.title || ' ' || a.uri || ' ' || a.source), ?) > 0"
-        values.append(text.casefold())
+        if text:
+            condition += " AND instr(folded(a.title || ' ' || a.uri || ' ' || a.source), ?) > 0"
+            values.append(text.casefold())
         fields = "a.id, a.uri, a.title, a.language, a.published, a.updated, a.fetched, a.source, a.origin"
         key = "folded(title)" if order == "title" else order
         query = f"""SELECT {fields}, length(a.text) AS characters,

@@ -1,6 +1,6 @@
 """What other programs read: answers, hits and events as JSON objects. They rely on these fields."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -44,9 +44,16 @@ def answer_record(answer: Answer) -> Record:
 
 def kept_record(answer: Answer) -> Record:
     """Give what is needed to show an answer again: of what was found one passage an article, and no text of it."""
-    nearest = {hit.article.id: hit for hit in reversed(answer.hits)}
-    hits = [{**hit_record(hit), "text": ""} for hit in list(reversed(nearest.values()))]
-    return {**answer_record(answer), "hits": hits}
+    hits = [{**hit_record(hit), "relevance": hit.relevance, "text": ""} for hit in one_an_article(answer.hits)]
+    return {**answer_record(answer), "confidence": answer.confidence, "hits": hits}
+
+
+def one_an_article(hits: Iterable[Hit]) -> list[Hit]:
+    """Give of each article the hit that comes first, in the order of the hits."""
+    first: dict[str, Hit] = {}
+    for hit in hits:
+        first.setdefault(hit.article.id, hit)
+    return list(first.values())
 
 
 def answer_of(record: Record) -> Answer:
@@ -55,6 +62,8 @@ def answer_of(record: Record) -> Answer:
     Raises:
         KeyError, TypeError, ValueError: it is no record of an answer.
     """
+    if not 0 <= record["confidence"] <= 1:
+        raise ValueError(f"the confidence is {record['confidence']}")
     of_citation = {field.name for field in fields(Citation)}
     citations = {c["marker"]: Citation(**{k: c[k] for k in of_citation}) for c in record["citations"]}
 

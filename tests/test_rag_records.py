@@ -98,6 +98,12 @@ def test_of_each_article_the_passage_found_first_is_kept_in_the_order_found() ->
     assert [record["title"] for record in answer_record(answer)["hits"]] == ["A", "B", "C", "D", "A"]
 
 
+def test_a_kept_answer_is_as_sure_as_it_was() -> None:
+    answer = Answer("q", "q", "t", "answered", 0.79996, (), (hit("a", 1, 0.494996),), "en", None)
+    again = answer_of(kept_record(answer))
+    assert (again.confidence, again.hits[0].relevance) == (0.79996, 0.494996)
+
+
 def test_a_record_is_plain_json_with_the_texts_of_what_was_found() -> None:
     answer = Answer("q", "q", "t", "abstained", 0.123456, (), (hit("a", 1, 0.98765432),), "en", None)
     record = answer_record(answer)
@@ -142,3 +148,9 @@ def test_a_record_of_no_answer_raises_nothing_unforeseen(answer: Answer, other: 
 def test_what_is_no_record_of_an_answer_is_refused(record: object) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
         answer_of(record)  # type: ignore[arg-type]
+
+
+def test_a_number_too_large_for_a_confidence_is_refused_like_any_other() -> None:
+    record = kept_record(Answer("q", "q", "t", "abstained", 0.1, (), (), "en", None))
+    with pytest.raises(ValueError, match="confidence"):
+        answer_of({**record, "confidence": 10**400})

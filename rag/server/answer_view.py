@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from index.articles import host
 from rag import messages
+from rag.records import one_an_article
 from rag.server.interface import Language, said
 from rag.server.links import live_link, permalink, web_address
 from rag.server.service import Happening, Queued
@@ -89,7 +90,7 @@ def _marker(citation: Citation) -> str:
 
 
 def _sources(answer: Answer, language: Language) -> str:
-    relevance = {hit.article.id: hit.relevance for hit in reversed(answer.hits)}
+    relevance = {hit.article.id: hit.relevance for hit in one_an_article(answer.hits)}
     items = "".join(_source(c, answer.language, language, relevance.get(c.article_id)) for c in answer.citations)
     return f'<div class="sources">{items}</div>'
 
@@ -124,11 +125,10 @@ def _spaced(text: str) -> str:
 
 
 def _closest(hits: Sequence[Hit], language: Language, extent: Extent) -> str:
-    nearest = {hit.article.id: hit for hit in reversed(hits)}
-    if not nearest:
+    if not hits:
         return _paragraph("closest", said("nothing_passes", language))
     intro = said("searched_all", language).format(passages=extent.passages, articles=extent.articles)
-    items = "".join(_close(hit, language) for hit in list(reversed(nearest.values()))[:_CLOSEST])
+    items = "".join(_close(hit, language) for hit in one_an_article(hits)[:_CLOSEST])
     return f"{_paragraph('closest', intro)}<ul>{items}</ul>"
 
 
