@@ -328,8 +328,10 @@ class AskTab:
         names = Locale(language).languages
         languages = [(f"{names.get(code, code)} ({n})", code) for code, n in status.languages]
         placeholder = said("placeholder" if status.articles else "empty", language)
+        state = self._state(turns, language)
+        del state[self._question]  # somebody may be typing already
         return {
-            **self._state(turns, language),
+            **state,
             self.chat: gr.Chatbot(
                 _messages(turns, language),
                 placeholder=f'<p class="welcome">{escaped(placeholder)}</p>',

@@ -521,3 +521,68 @@ def test_searching_threads_while_another_process_adds_never_hold_a_passage_twice
     for thread in threads:
         thread.join()
     assert repeated == [] and reader.check() == []
+
+
+def test_what_an_article_was_is_found_by_the_id_it_had_also_after_a_sync(tmp_path: Path) -> None:
+    index, news = open_index(tmp_path / "index", TINY), tmp_path / "news"
+    (file, other) = write_notes(news, [1, 2])
+    add_articles(index, [news])
+    (first,) = index.find_articles(file.as_uri())
+    was = index.article(first)
+    assert was is not None and index.revision(first) == (was, first)
+    file.write_text(note(3), "utf-8")
+    add_articles(index, [news], sync=True)
+    (second,) = index.find_articles(file.as_uri())
+    assert second != first and index.article(first) is None
+    assert index.revision(first) == (was, second)
+    assert index.revision(second) == (index.article(second), second)
+    assert index.revision("unknown") is None
+    other.unlink()
+    add_articles(index, [news], sync=True)  # of which the other article only goes
+    assert index.revision(first) == (was, second)
+    file.write_text(note(1), "utf-8")
+    add_articles(index, [news], sync=True)
+    assert index.find_articles(file.as_uri()) == [first]
+    now = index.revision(first)
+    assert now is not None and (now[0].text, now[1]) == (was.text, first)
+    assert index.revision(second) is not None
+    file.unlink()
+    add_articles(index, [news], sync=True)
+    assert index.revision(first) is None and index.revision(second) is None
+    assert index.check() == []
+
+
+def test_former_articles_are_not_searched_listed_or_counted(index: ArticleIndex) -> None:
+    article = make_article("file:///notes/7.txt", note(77).strip(), "Note 77")
+    with index.writing():
+        index.add([_chunked(article)])
+    _assert_gone(index, 7)
+    _assert_found(index, 77)
+    assert index.status().articles == 30 == index.listing()[0]
+    assert index.listing(text="note 7", order="title")[1][0].id == article.id
+
+
+def test_former_articles_outlive_a_reembedding(index: ArticleIndex) -> None:
+    (before,) = index.find_articles("file:///notes/7.txt")
+    with index.writing():
+        index.add([_chunked(make_article("file:///notes/7.txt", note(77).strip(), "Note 77"))])
+    with index.writing():
+        index.reembed(TinyEmbedder("other-words"), lambda _: None)
+    former = index.revision(before)
+    assert former is not None and former[0].id == before
+
+
+def test_an_open_index_knows_whether_it_is_still_the_one_in_its_folder(index: ArticleIndex) -> None:
+    assert index.is_current()
+    _add(index, [40])
+    with open_index(index.folder, TINY).writing():
+        open_index(index.folder, TINY).remove(index.find_articles("file:///notes/40.txt"))
+    assert index.is_current()  # its own changes, and others', make it no other one
+    other = open_index(index.folder, TINY)
+    with other.writing():
+        other.reembed(TinyEmbedder("other-words"), lambda _: None)
+    assert not index.is_current() and other.is_current()
+    shutil.rmtree(index.folder)
+    assert not other.is_current() and not index.folder.exists()
+    again = open_index(index.folder, TINY)
+    assert again.is_current() and not other.is_current() and not index.is_current()

@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 import pytest
 from conftest import SAMPLES, SUBPROCESS, note, write_notes
+from starlette.types import Message, Receive, Scope, Send
 
 from rag.server.script_policy import ScriptPolicy, policy_for
 
@@ -103,7 +104,7 @@ def events(response: httpx.Response) -> Iterator[tuple[str, Any]]:
 
 def test_a_server_without_an_index_makes_one_and_loses_nothing_whole_when_killed_while_it_adds(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "index"
-    articles = [{"text": note(number), "url": f"https://example.org/{number}"} for number in range(100)]
+    articles = [{"text": note(number), "url": f"https://example.org/{number}"} for number in range(60)]
     with serving(folder) as server, server.client() as client:
         refused = client.post("/v1/ask", json={"question": LIGHTS})
         assert refused.status_code == 400
@@ -123,7 +124,7 @@ def test_a_server_without_an_index_makes_one_and_loses_nothing_whole_when_killed
         assert "marker0000" in client.post("/v1/search", json={"question": "marker0000"}).json()["hits"][0]["text"]
         again = client.post("/v1/articles", json={"articles": articles}).json()
         assert again["skipped"] == []
-        assert client.get("/v1/articles").json()["total"] == 100
+        assert client.get("/v1/articles").json()["total"] == 60
         shutil.rmtree(folder)
         gone = client.get("/readyz")
         assert gone.status_code == 503
@@ -144,7 +145,7 @@ def test_a_port_in_use_is_said_in_one_line(sample_index_folder: Path, tmp_path: 
         ended = rag("serve", "--index", folder, "--port", port)
     assert ended.returncode == 2
     (said,) = [line for line in ended.stderr.splitlines() if "UserWarning" not in line and "warnings.warn" not in line]
-    assert re.fullmatch(rf"rag: cannot listen on 127\.0\.0\.1:{port} \(.*in use\): try another --port, or 0", said)
+    assert re.fullmatch(rf"rag: cannot listen on 127\.0\.0\.1:{port} \(.*in use.*\): try another --port, or 0", said)
 
 
 # Changes from outside
@@ -210,7 +211,7 @@ def test_an_index_changes_and_is_replaced_under_a_server_that_answers(
             held = client.get("/v1/status").json()["articles"]
         finally:
             askers.stop()
-        assert set(askers.statuses) <= {"200", "503"}, askers.statuses  # between the two there is no index
+        assert set(askers.statuses) <= {"200", "503", "400"}, askers.statuses  # there was none, then an empty one
         assert held == 29
         assert client.post("/v1/ask", json={"question": LIGHTS}).json()["text"] == "11,500 [1]"
 
@@ -232,23 +233,23 @@ def test_an_index_changes_and_is_replaced_under_a_server_that_answers(
 # The policy of pages that are not ours
 
 
-async def _parts(scope: Any, receive: Any, send: Any) -> None:
+async def _parts(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", scope["content_type"])]})
     for part in (b"<script>a()", b"</script>", b""):
         await send({"type": "http.response.body", "body": part, "more_body": bool(part)})
 
 
-def passed(content_type: bytes) -> list[Any]:
+def passed(content_type: bytes) -> list[Message]:
     """Give what comes through the policy of a response in three parts, in order."""
-    sent: list[Any] = []
+    sent: list[Message] = []
 
-    async def receive() -> Any:
+    async def receive() -> Message:
         raise AssertionError("nothing is read")
 
-    async def send(message: Any) -> None:
+    async def send(message: Message) -> None:
         sent.append(message)
 
-    asyncio.run(ScriptPolicy(_parts)({"type": "http", "content_type": content_type}, receive, send))  # type: ignore[arg-type]
+    asyncio.run(ScriptPolicy(_parts)({"type": "http", "content_type": content_type}, receive, send))
     return sent
 
 

@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -525,9 +525,7 @@ def test_no_two_assistants_are_taken_for_one(made: Callable[..., Service]) -> No
     assert len(states) == 20
 
 
-def test_answers_of_an_index_that_was_replaced_are_never_told_again(
-    made: Callable[..., Service], folder: Path
-) -> None:
+def test_answers_of_an_index_that_was_replaced_are_never_told_again(made: Callable[..., Service], folder: Path) -> None:
     async def run() -> None:
         service = made()
         for turn in range(12):
@@ -738,7 +736,9 @@ def test_while_another_process_writes_nothing_is_changed_but_questions_are_answe
             with pytest.raises(IndexLocked):
                 await service.remove([hit.article.id])
         assert service.index.status().articles == 20
-        assert _report(await _all(service.adding([("50.txt", note(50).encode())], []))).added == 1  # it can be sent again
+        assert (
+            _report(await _all(service.adding([("50.txt", note(50).encode())], []))).added == 1
+        )  # it can be sent again
         assert await service.remove([hit.article.id]) == 1
 
     asyncio.run(run())
@@ -800,7 +800,9 @@ def test_what_came_from_no_file_cannot_be_read_again(made: Callable[..., Service
 def test_removing_forgets_what_was_uploaded_and_no_other_file(made: Callable[..., Service], folder: Path) -> None:
     async def run() -> None:
         service = made()
-        records = b"".join(b'{"text": "%s"}\n' % note(number).strip().replace("\n", " ").encode() for number in (51, 52))
+        records = b"".join(
+            b'{"text": "%s"}\n' % note(number).strip().replace("\n", " ").encode() for number in (51, 52)
+        )
         files = [("50.txt", note(50).encode()), ("two.jsonl", records)]
         assert _report(await _all(service.adding(files, []))).added == 3
         uploads = folder / "uploads"

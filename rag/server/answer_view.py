@@ -18,12 +18,14 @@ from rag.server.service import Happening, Queued
 from rag.types import Answer, Checked, Checking, Citation, Hit, Progress, Rewritten, Sentence
 
 _PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
+# Control characters, those that turn the writing of what follows, halves of characters, which UTF-8 has not.
+_UNSEEN = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _CLOSEST = 3  # articles named when none answers
 
 
 def escaped(text: str) -> str:
     """Write text on one line so that neither HTML nor Markdown sees anything but text in it."""
-    return _PUNCTUATION.sub(lambda found: f"&#{ord(found[0])};", " ".join(text.split()))
+    return _PUNCTUATION.sub(lambda found: f"&#{ord(found[0])};", " ".join(_UNSEEN.sub("", text).split()))
 
 
 @dataclass(frozen=True, slots=True)
