@@ -10,7 +10,7 @@ import re
 import shutil
 import threading
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +23,7 @@ from playwright.sync_api import (
     Browser,
     BrowserContext,
     ConsoleMessage,
+    Dialog,
     FilePayload,
     FrameLocator,
     Locator,
@@ -144,6 +145,10 @@ def _watch(context: BrowserContext, address: str, strange: list[str]) -> None:
         if message.type == "error" or "Content Security Policy" in message.text:
             strange.append(f"console: {message.text}")
 
+    def opened(dialog: Dialog) -> None:
+        strange.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
     def paged(page: Page) -> None:
         page.on("websocket", lambda socket: strange.append(f"websocket to {socket.url}"))
 
@@ -151,7 +156,7 @@ def _watch(context: BrowserContext, address: str, strange: list[str]) -> None:
     context.on("request", requested)
     context.on("console", said)
     context.on("weberror", lambda error: strange.append(f"error in a script: {error.error}"))
-    context.on("dialog", lambda dialog: (strange.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    context.on("dialog", opened)
     context.on("page", paged)
 
 
@@ -205,15 +210,17 @@ def test_a_question_shows_progress_and_then_an_answer_in_its_language(
 
 
 def test_what_is_typed_while_the_page_still_loads_stays(browse: Browse, site: Site) -> None:
-    page = browse()
+    page = browse().context.new_page()
     held: list[Route] = []
-    page.route("**/queue/join*", held.append)  # by which the page asks the server what to show
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/queue/join*", hold, times=1)  # by which the page asks the server what to show
     with page.expect_request("**/queue/join*"):
         page.goto(site.address)
     page.locator("#question textarea").fill(CORK)
-    page.unroute("**/queue/join*", held.append)
-    for route in held:
-        route.continue_()
+    held[0].continue_()
     expect(page.locator("#about")).to_contain_text(re.compile(r"\d"))
     page.locator("#question textarea").press("Enter")
     expect(_answer(page, 0).locator(".text")).to_contain_text("11,500")
@@ -636,7 +643,11 @@ def test_on_a_phone_nothing_is_cut_off_and_the_article_covers_the_page(browse: B
     answer = _ask(page, TRAM)
     _fits(page)
     marker = answer.locator(".text a.cite").first
-    for close in (lambda: page.locator("#close-article").click(), lambda: page.keyboard.press("Escape")):
+    closing: tuple[Callable[[], None], ...] = (
+        page.locator("#close-article").click,
+        lambda: page.keyboard.press("Escape"),
+    )
+    for close in closing:
         marker.click()
         expect(_panel(page).locator("mark#quote")).to_be_in_viewport()
         assert page.locator("#side").bounding_box() == {"x": 0, "y": 0, "width": 390, "height": 900}
