@@ -48,7 +48,7 @@ def mount(app: FastAPI, service: Service) -> None:
     gr.mount_gradio_app(
         app,
         build_page(service),
-        path="",
+        path="/",
         footer_links=[],
         show_error=False,
         max_file_size=f"{service.settings.upload_mb}mb",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote
 
 import numpy as np
 import numpy.typing as npt
@@ -161,7 +162,7 @@ class Store:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
-            connection.create_function("folded", 1, str.casefold, deterministic=True)
+            connection.create_function("folded", 1, _folded, deterministic=True)
         return connection
 
     @contextmanager
@@ -330,13 +331,14 @@ class Store:
         condition, values = _condition(where)
         if text:
             condition += " AND instr(folded(a.title || ' ' || a.uri || ' ' || a.source), ?) > 0"
-            values.append(text.casefold())
+            values.append(_folded(text))
         fields = "a.id, a.uri, a.title, a.language, a.published, a.updated, a.fetched, a.source, a.origin"
         key = "folded(title)" if order == "title" else order
+        direction = "DESC" if descending else "ASC"
         query = f"""SELECT {fields}, length(a.text) AS characters,
             (SELECT count(*) FROM passages p WHERE p.article_id = a.id) AS passages
             FROM articles a WHERE {condition}
-            ORDER BY {order} IS NULL, {key} {"DESC" if descending else "ASC"}, number LIMIT ? OFFSET ?"""
+            ORDER BY {order} IS NULL, {key} {direction}, number {direction} LIMIT ? OFFSET ?"""
         with self._reading() as connection:
             count = connection.execute(f"SELECT count(*) FROM articles a WHERE {condition}", values).fetchone()[0]
             rows = connection.execute(query, [*values, limit, offset]).fetchall()
@@ -489,6 +491,11 @@ def _file_number(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def _folded(text: str) -> str:
+    """Give a text as it is searched: in any case, and a URI as people read it."""
+    return unquote(text).casefold()
 
 
 def _condition(where: Where) -> tuple[str, list[object]]:

@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 
 from index.articles import host
 from rag import messages
+from rag.records import one_an_article
 from rag.types import Answer, Citation, Sentence
 
 _CLOSEST = 3  # articles named when none answers
@@ -109,8 +110,7 @@ def _with_links(line: str, places: dict[str, str]) -> str:
 
 
 def _closest(answer: Answer, language: str, base_url: str) -> Iterator[str]:
-    nearest = {hit.article.id: hit for hit in reversed(answer.hits)}  # of each article the passage found first
-    for hit in list(reversed(nearest.values()))[:_CLOSEST]:
+    for hit in one_an_article(answer.hits)[:_CLOSEST]:
         article, passage = hit.article, hit.passage
         place = _place(article.id, passage.start, passage.end, base_url)
         about = _about(article.title, article.uri, article.published, language)

@@ -55,10 +55,11 @@ def assert_problem(response: httpx.Response, status: int, kind: str, told: str =
 
 
 def added(client: httpx.Client, **article: str) -> str:
-    """Add one article as text, and give its id."""
+    """Add one article as text, with an address of its own, and give its id."""
     report = client.post("/v1/articles", json={"articles": [article]})
     assert report.status_code == 200 and report.json()["skipped"] == [], report.text
-    return str(client.get("/v1/articles", params={"limit": 1}).json()["articles"][0]["id"])
+    (listed,) = client.get("/v1/articles", params={"search": article["url"]}).json()["articles"]
+    return str(listed["id"])
 
 
 # Asking

@@ -222,6 +222,7 @@ def test_what_is_typed_while_the_page_still_loads_stays(browse: Browse, site: Si
     page.locator("#question textarea").fill(CORK)
     held[0].continue_()
     expect(page.locator("#about")).to_contain_text(re.compile(r"\d"))
+    page.wait_for_timeout(500)  # what else the server said is shown
     page.locator("#question textarea").press("Enter")
     expect(_answer(page, 0).locator(".text")).to_contain_text("11,500")
 

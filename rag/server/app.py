@@ -3,9 +3,10 @@
 import asyncio
 import os
 import secrets
+import signal
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -126,17 +127,11 @@ def serve(settings: Settings, say: Callable[[str], None], show: Callable[[str], 
         RagError: the index cannot be opened, or the address not be listened on.
     """
     configure_logging()
+    listening = _listening(settings.host, settings.port)  # first: to load the models takes seconds
     if not settings.index.exists():
         ArticleIndex.open(settings.index, settings.embedder or None, create=True).close()
     service = Service(settings)
     app = create_app(service, _secret(service.index.folder))
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        listening = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
-    except OSError as error:
-        raise BadRequest(
-            f"cannot listen on {settings.host}:{settings.port} ({error.strerror or error}): try another --port, or 0"
-        ) from error
     for warning in warnings(settings):
         say(f"Warning: {warning}")
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -144,17 +139,29 @@ def serve(settings: Settings, say: Callable[[str], None], show: Callable[[str], 
     config = uvicorn.Config(
         app, log_config=None, server_header=False, proxy_headers=False, timeout_graceful_shutdown=_GRACE
     )
+    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again at the end: to be stopped is no failure
     uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise BadRequest(f"cannot listen on {host}:{port} ({why}): try another --port, or 0") from error
 
 
 def _secret(folder: Path) -> bytes:
     """Give what sessions are signed with: made once, so that they outlast the server."""
-    path = folder / "server-secret"
+    path, part = folder / "server-secret", folder / f".server-secret-{os.getpid()}"
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(32))
-    except FileExistsError:
-        pass
+        if not path.exists():
+            part.touch(mode=0o600)
+            part.write_bytes(secrets.token_bytes(32))
+            with suppress(FileExistsError):  # another process was quicker
+                os.link(part, path)
+            part.unlink()
+        return path.read_bytes()
     except OSError as error:
         raise IndexProblem(f"cannot write to {folder}: {error.strerror or error}") from error
-    return path.read_bytes()

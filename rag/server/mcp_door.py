@@ -17,6 +17,7 @@ from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnno
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from index.errors import BadRequest, RagError
@@ -357,9 +358,17 @@ def http_app(server: MCPServer[Any]) -> Starlette:
         stateless_http=True, transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False)
     )
     endpoint = StreamableHTTPASGIApp(server.session_manager)
-    # GET would open a stream of announcements, of which there are none.
-    routes = [Route(path, endpoint, methods=["POST"]) for path in ("/mcp", "/mcp/")]
+    routes = []
+    for path in ("/mcp", "/mcp/"):
+        routes.append(Route(path, endpoint, methods=["POST"]))
+        # GET would open a stream of announcements and DELETE end a session, of which there are none; said here, since
+        # a page that takes every path left would say that there is no such address.
+        routes.append(Route(path, _post_only, methods=["GET", "DELETE"]))
     return Starlette(routes=routes, lifespan=lambda _: server.session_manager.run())
+
+
+async def _post_only(_: Request) -> Response:
+    return Response(status_code=405, headers={"Allow": "POST"})
 
 
 async def serve_stdio(service: Service) -> None:
