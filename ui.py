@@ -5,12 +5,14 @@ import os
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported; anything else sends telemetry
 
 import asyncio
+import shutil
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -35,6 +37,7 @@ from rag.types import Answer, Done, Turn
 _STATIC = Path(__file__).parent / "rag" / "server" / "static"
 _TURNS = 50  # that a browser keeps
 _PATIENCE = 3  # seconds between two looks for example questions
+_OLD = 60  # seconds after which Gradio has copied a file that it was given
 _LISTED = 200  # articles in the table; the search finds the others
 _I18N = gr.I18n(**{code: {name: text[code] for name, text in TEXTS.items()} for code in ("en", "ru")})
 _HEAD = '<script src="/rag-static/page.js" defer></script><link rel="stylesheet" href="/rag-static/page.css">'
@@ -125,6 +128,7 @@ class AskTab:
     def __init__(self, service: Service) -> None:
         """Lay out the components and tie them to the methods."""
         self._service = service
+        self._scratch = TemporaryDirectory(prefix="rag-")
         self.conversation = gr.BrowserState([], storage_key="rag-conversation", secret="kept by the browser alone")
         self._asked = gr.State("")  # the question being answered
         self._voted = gr.State(("", ""))  # which turn, and whether up or down
@@ -267,11 +271,11 @@ class AskTab:
                         yield {self.chat: [*shown, _message("assistant", progress_html(happened, language))]}
                         continue
                     turn = Kept(uuid4().hex, happening.answer, await asyncio.to_thread(self._extent))
-                    yield self._state([*earlier, turn][-_TURNS:], language)
+                    yield self._state([*earlier, turn][-_TURNS:], request)
         except RagError as error:
             gr.Warning(escaped(str(error)))
             yield {
-                **self._state(earlier, language),
+                **self._state(earlier, request),
                 self._question: gr.Textbox(question, submit_btn=True, stop_btn=False),
             }
 
@@ -279,8 +283,9 @@ class AskTab:
         index = self._service.index
         return Extent(index.listing(limit=0)[0], index.count_passages())
 
-    def _state(self, turns: list[Kept], language: Language) -> Update:
+    def _state(self, turns: list[Kept], request: gr.Request) -> Update:
         """Show a conversation at rest."""
+        language = _language(request)
         last = turns[-1].answer if turns else None
         was_completed = last is not None and last.standalone != last.question
         return {
@@ -290,27 +295,41 @@ class AskTab:
             self._searched_row: gr.Row(visible=was_completed),
             self._searched: last.standalone if last and was_completed else "",
             self._export: gr.DownloadButton(
-                said("export", language), value=_transcript(turns, language) if turns else None, interactive=bool(turns)
+                said("export", language),
+                value=self._transcript(turns, request) if turns else None,
+                interactive=bool(turns),
             ),
             self._comment_row: gr.Row(visible=False),
         }
 
+    def _transcript(self, turns: Sequence[Kept], request: gr.Request) -> str:
+        """Write the conversation into a file to be downloaded, and give its path."""
+        scratch = Path(self._scratch.name)
+        for old in scratch.iterdir():
+            if old.stat().st_mtime < time.time() - _OLD:
+                shutil.rmtree(old, ignore_errors=True)
+        today, language = date.today(), _language(request)
+        address = request.headers.get("origin") or f"http://{request.headers.get('host', '')}"
+        text = as_markdown([turn.answer for turn in turns], said("conversation", language), language, today, address)
+        path = Path(mkdtemp(dir=scratch)) / f"rag-{today}.md"
+        path.write_text(text, "utf-8", "replace")
+        return str(path)
+
     def stopped(self, asked: str, kept: object, request: gr.Request) -> Update:
         """Go back to what was there before the question, which may be changed and asked again."""
-        language = _language(request)
-        state = self._state(Kept.all_of(kept), language)
+        state = self._state(Kept.all_of(kept), request)
         return {**state, self._question: gr.Textbox(asked, submit_btn=True, stop_btn=False)}
 
     def started_again(self, request: gr.Request) -> Update:
         """Forget the conversation."""
-        return self._state([], _language(request))
+        return self._state([], request)
 
     def undone(self, kept: object, request: gr.Request, undone: gr.UndoData) -> Update:
         """Take a question back, with what came after it, to be changed."""
         turns = Kept.all_of(kept)
         place = min(_number(undone.index) // 2, max(0, len(turns) - 1))
         question = turns[place].answer.question if turns else ""
-        state = self._state(turns[:place], _language(request))
+        state = self._state(turns[:place], request)
         return {**state, self._question: gr.Textbox(question, submit_btn=True, stop_btn=False)}
 
     def restored(self, kept: object, request: gr.Request) -> Update:
@@ -328,7 +347,7 @@ class AskTab:
         names = Locale(language).languages
         languages = [(f"{names.get(code, code)} ({n})", code) for code, n in status.languages]
         placeholder = said("placeholder" if status.articles else "empty", language)
-        state = self._state(turns, language)
+        state = self._state(turns, request)
         del state[self._question]  # somebody may be typing already
         return {
             **state,
@@ -570,15 +589,6 @@ def _messages(turns: Sequence[Kept], language: Language) -> list[MessageDict | M
             _message("assistant", answer_html(turn.answer, language, turn.extent)),
         )
     ]
-
-
-def _transcript(turns: Sequence[Kept], language: Language) -> str:
-    """Write the conversation into a file to be downloaded, and give its path."""
-    today = date.today()
-    text = as_markdown([turn.answer for turn in turns], said("conversation", language), language, today)
-    path = Path(mkdtemp(prefix="rag-")) / f"rag-{today}.md"
-    path.write_text(text, "utf-8", "replace")
-    return str(path)
 
 
 def _show_progress(progress: gr.Progress, happening: Fetching | Adding, language: Language) -> None:

@@ -11,7 +11,7 @@ from rag.reader.calibration import evidence, probability
 from rag.reader.pair_reader import PairReader
 from rag.types import Citation, Draft, Hit, Question, Reading, Sentence
 
-_AT_ONCE = 8  # passages: more are read only if none of these answers
+_AT_ONCE = 4  # passages: more are read only if none of these answers
 _SURE = 0.5  # the probability at which a passage is taken to answer
 _MOST_QUOTES = 3
 _BESIDE = 0.5  # of the best one's probability: what is as likely, in another article, is quoted beside it
@@ -32,7 +32,7 @@ class MultilingualReader:
     def rerank(self, question: Question, hits: list[Hit]) -> list[Hit]:
         """Give the same hits in the order of how likely each answers, read and ranked anew.
 
-        They are read eight at a time, until one answers; those that need no reading then keep their order at the end.
+        They are read four at a time, until one answers; those that need no reading then keep their order at the end.
         """
         read: list[Hit] = []
         for at in range(0, len(hits), _AT_ONCE):

@@ -15,7 +15,7 @@ from rag.records import one_an_article
 from rag.server.interface import Language, said
 from rag.server.links import live_link, permalink, web_address
 from rag.server.service import Happening, Queued
-from rag.types import Answer, Checked, Checking, Citation, Hit, Progress, Rewritten, Sentence
+from rag.types import Answer, Checked, Checking, Citation, Hit, Progress, Sentence
 
 _PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
 # Control characters, those that turn the writing of what follows, halves of characters, which UTF-8 has not.
@@ -55,8 +55,7 @@ def answer_html(answer: Answer, language: Language, extent: Extent) -> str:
 
 def progress_html(happenings: Sequence[Happening], language: Language) -> str:
     """Show what is being done, and the sentences that passed their check so far."""
-    doing = ""
-    rewritten = ""
+    doing = said("begun", language)
     sentences: list[Sentence] = []
     for happening in happenings:
         match happening:
@@ -66,12 +65,10 @@ def progress_html(happenings: Sequence[Happening], language: Language) -> str:
                 doing = said(happening.stage, language).format(happening.count)
             case Checking():
                 doing = said("checking", language).format(happening.text)
-            case Rewritten():
-                rewritten = happening.standalone
             case Checked(sentence) if sentence.is_supported:
                 sentences.append(sentence)
     shown = _sentences(sentences, "") if sentences else ""
-    return f'<div class="answer working">{shown}<p class="doing">{escaped(doing or rewritten)} …</p></div>'
+    return f'<div class="answer working">{shown}<p class="doing">{escaped(doing)} …</p></div>'
 
 
 def _searched_for(question: str, standalone: str) -> str:

@@ -79,6 +79,7 @@ TEXTS: dict[str, dict[Language, str]] = {
         "ru": "Ответы: пишет {}, каждое предложение проверено",
     },
     "queued": {"en": "Waiting in line, place {}", "ru": "Очередь, место {}"},
+    "begun": {"en": "Reading the question", "ru": "Читаю вопрос"},
     "rewriting": {"en": "Completing the question", "ru": "Уточняется вопрос"},
     "searching": {"en": "Searching {:,} passages", "ru": "Поиск по {:,} фрагментам"},
     "reading": {"en": "Reading up to {} of them", "ru": "Чтение до {} из них"},

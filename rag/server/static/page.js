@@ -123,10 +123,29 @@
   };
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", applyTheme);
 
+  // Names for screen readers, which Gradio leaves out.
+  const NAMES = {
+    "#question .submit-button": say("Ask", "Спросить"),
+    "#question .stop-button": say("Stop", "Остановить"),
+    "#since input": say("Published on or after", "Опубликованы не раньше"),
+    "#until input": say("Published on or before", "Опубликованы не позже"),
+    "#since .calendar, #until .calendar": say("Open the calendar", "Открыть календарь"),
+  };
+  const nameControls = () => {
+    for (const [selector, name] of Object.entries(NAMES)) {
+      for (const control of document.querySelectorAll(selector)) {
+        if (control.getAttribute("aria-label") !== name) control.setAttribute("aria-label", name);
+      }
+    }
+    // Gradio names a message by its raw HTML; without that it is read as it is shown.
+    document.querySelectorAll("#chat [data-testid=bot][aria-label]").forEach((bot) => bot.removeAttribute("aria-label"));
+  };
+
   // Gradio makes the page's elements after this runs, and makes them again: watch for what has to be changed in them.
   new MutationObserver(() => {
     document.documentElement.lang = russian ? "ru" : "en";
     addThemeButton();
+    nameControls();
     const now = document.querySelector("a.open-now");
     if (now) {
       now.classList.remove("open-now");
