@@ -370,9 +370,9 @@ def _names(store: Store, order: str, descending: bool, text: str = "", where: Wh
         ("title", "adbc", "cbda"),
         ("published", "dcba", "bcda"),  # the unknown date comes last either way
         ("fetched", "badc", "cdab"),
-        ("language", "adbc", "bcad"),
-        ("source", "adbc", "cbad"),
-        ("passages", "bcad", "adbc"),
+        ("language", "adbc", "cbda"),
+        ("source", "adbc", "cbda"),
+        ("passages", "bcad", "dacb"),
         ("characters", "badc", "cdab"),
     ],
 )

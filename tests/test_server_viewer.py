@@ -21,6 +21,8 @@ from index.types import Article
 from rag.server.links import live_link, permalink, web_address
 from rag.server.viewer import CONTENT_SECURITY_POLICY, Language, article_page, cleaned_page, not_found_page
 
+STATIC = ROOT / "rag" / "server" / "static"
+
 ELEMENTS = {
     "html", "head", "meta", "title", "link", "script", "body", "main", "article", "header", "h1", "p", "a", "div",
     "mark", "bdi", "time", "span", "del", "button", "input", "label",
@@ -288,7 +290,7 @@ def _served(article: Article, originals: dict[str, str] | None = None) -> Iterat
                 self._answer("text/html", article_page(article, span, "en", in_panel="panel" in asked), is_ours=True)
             elif parts.path in ("/rag-static/viewer.js", "/rag-static/viewer.css"):
                 kind = "text/javascript" if parts.path.endswith("js") else "text/css"
-                self._answer(kind, (ROOT / "rag" / "server" / parts.path[1:]).read_text("utf-8"), is_ours=True)
+                self._answer(kind, (STATIC / Path(parts.path).name).read_text("utf-8"), is_ours=True)
             else:
                 self._answer("text/html", (originals or {}).get(parts.path, ""), is_ours=False)
 
