@@ -3,6 +3,7 @@
 python -m eval.screenshots FOLDER
 """
 
+import argparse
 import os
 import re
 import subprocess
@@ -25,7 +26,9 @@ _ANSWERED_WITHIN = 60_000  # milliseconds
 
 def main() -> None:
     """Index the samples, serve them, photograph."""
-    folder = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where the pictures go")
+    folder: Path = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     expect.set_options(timeout=_ANSWERED_WITHIN)
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:

@@ -19,7 +19,7 @@ class Settings:
     Attributes:
         index: the index folder.
         embedder: the embedding model of a new index, and that an existing one must have; empty for whichever it has.
-        passages: how many passages are read for an answer at most, eight at a time until one answers, 1..100.
+        passages: how many passages are read for an answer at most, four at a time until one answers, 1..100.
         per_article: how many of them may come from one article, 1..100.
         min_confidence: below this probability (0..1) that the quotes hold the answer, the assistant abstains.
         sure_confidence: below this one, what it answers is called unsure (``partial``); by the fit in

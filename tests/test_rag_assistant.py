@@ -196,10 +196,10 @@ def test_where_nothing_of_the_period_answers_all_articles_are_searched_and_it_is
 def test_as_many_passages_are_read_as_the_settings_say(sample_index_folder: Path, embedder: OnnxE5) -> None:
     pairs = ScriptedPairs({})
     assistant = _assistant(sample_index_folder, embedder, pairs, Settings(passages=10))
-    assert len(assistant.ask("tram").hits) == 10 and [len(call) for call in pairs.calls] == [8, 2]
+    assert len(assistant.ask("tram").hits) == 10 and [len(call) for call in pairs.calls] == [4, 4, 2]
     pairs.calls.clear()
     hits = assistant.retrieve("tram", 25)
-    assert [len(call) for call in pairs.calls] == [8, 2] and len(hits) == 25
+    assert [len(call) for call in pairs.calls] == [4, 4, 2] and len(hits) == 25
     assert [hit.rank for hit in hits] == list(range(1, 26)) and len({hit.passage.id for hit in hits}) == 25
     assert [hit.relevance is None for hit in hits] == [False] * 10 + [True] * 15
     assert len(assistant.retrieve("tram", 3)) == 3

@@ -354,22 +354,20 @@ def _crowd(size: int, answering: int | None) -> list[Hit]:
     ]
 
 
-def test_more_than_eight_passages_are_read_only_if_the_first_eight_do_not_answer() -> None:
+def test_more_than_four_passages_are_read_only_if_the_first_four_do_not_answer() -> None:
     pairs = ScriptedPairs({"gold": 40.0})
-    hits = _crowd(16, 5)
+    hits = _crowd(16, 2)
     ranked = MultilingualReader(pairs, 0.2).rerank(QUESTION, hits)
-    assert [len(call) for call in pairs.calls] == [8] and ranked[0].article.uri == "a:5"
-    assert [hit.article.uri for hit in ranked[8:]] == [f"a:{n}" for n in range(8, 16)]
-    assert all(hit.reading is None and hit.relevance is None for hit in ranked[8:])
+    assert [len(call) for call in pairs.calls] == [4] and ranked[0].article.uri == "a:2"
+    assert [hit.article.uri for hit in ranked[4:]] == [f"a:{n}" for n in range(4, 16)]
+    assert all(hit.reading is None and hit.relevance is None for hit in ranked[4:])
     assert [hit.rank for hit in ranked] == list(range(1, 17))
 
 
 @pytest.mark.parametrize(
-    ("size", "answering", "calls"), [(16, 11, [8, 8]), (20, 11, [8, 8]), (20, None, [8, 8, 4]), (3, 0, [3])]
+    ("size", "answering", "calls"), [(16, 5, [4, 4]), (20, 11, [4, 4, 4]), (10, None, [4, 4, 2]), (3, 0, [3])]
 )
-def test_passages_are_read_eight_at_a_time_until_one_answers(
-    size: int, answering: int | None, calls: list[int]
-) -> None:
+def test_passages_are_read_four_at_a_time_until_one_answers(size: int, answering: int | None, calls: list[int]) -> None:
     pairs = ScriptedPairs({"gold": 40.0})
     hits = _crowd(size, answering)
     ranked = MultilingualReader(pairs, 0.2).rerank(QUESTION, hits)
