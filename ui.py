@@ -5,6 +5,7 @@ import os
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported; anything else sends telemetry
 
 import asyncio
+import re
 import shutil
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -29,13 +30,14 @@ from rag.feedback import Feedback, FeedbackBook
 from rag.records import Record, answer_of, kept_record
 from rag.server.answer_view import Extent, answer_html, escaped, origin, progress_html
 from rag.server.interface import TEXTS, Language, language_of, said
-from rag.server.links import article_link
+from rag.server.links import article_link, web_address
 from rag.server.service import Fetching, Happening, Service
 from rag.transcript import as_markdown
 from rag.types import Answer, Done, Turn
 
 _STATIC = Path(__file__).parent / "rag" / "server" / "static"
-_TURNS = 50  # that a browser keeps
+_TURNS = 30  # that a browser keeps
+_ADDRESSES = 100  # added at once
 _PATIENCE = 3  # seconds between two looks for example questions
 _OLD = 60  # seconds after which Gradio has copied a file that it was given
 _LISTED = 200  # articles in the table; the search finds the others
@@ -48,9 +50,11 @@ Update = dict[Any, Any]
 
 def mount(app: FastAPI, service: Service) -> None:
     """Serve the page at the root of ``app``, behind the routes it has already."""
+    page = build_page(service)
+    page.has_launched = True  # mounting does not set it, and until it is set Gradio takes any file's path for an upload
     gr.mount_gradio_app(
         app,
-        build_page(service),
+        page,
         path="/",
         footer_links=[],
         show_error=False,
@@ -92,13 +96,17 @@ class Kept:
         if not isinstance(records, list):
             return []
         try:
-            return [Kept(str(r["id"]), answer_of(r["answer"]), Extent(*map(int, r["extent"]))) for r in records]
+            return [
+                Kept(str(r["id"]), answer_of(r["answer"]), Extent(*map(int, r["extent"]))) for r in records[-_TURNS:]
+            ]
         except (KeyError, TypeError, ValueError, AttributeError):
             return []
 
 
 def build_page(service: Service) -> gr.Blocks:
     """Make the page over a service."""
+    scratch = TemporaryDirectory(prefix="rag-")  # readable by this user alone
+    os.environ["GRADIO_TEMP_DIR"] = scratch.name
     with gr.Blocks(
         title=said("title", "en"), delete_cache=(3600, 86_400), analytics_enabled=False, fill_width=True
     ) as blocks:
@@ -106,7 +114,7 @@ def build_page(service: Service) -> gr.Blocks:
         with gr.Row(elem_id="columns"):
             with gr.Column(scale=3, min_width=320), gr.Tabs():
                 with gr.Tab(_I18N("ask_tab"), elem_id="ask-tab"):
-                    asking = AskTab(service)
+                    asking = AskTab(service, scratch)
                 with gr.Tab(_I18N("articles_tab"), elem_id="articles-tab") as articles_tab:
                     articles = ArticlesTab(service)
             with gr.Column(scale=2, min_width=320, elem_id="side"):
@@ -125,10 +133,10 @@ def build_page(service: Service) -> gr.Blocks:
 class AskTab:
     """The conversation."""
 
-    def __init__(self, service: Service) -> None:
-        """Lay out the components and tie them to the methods."""
+    def __init__(self, service: Service, scratch: TemporaryDirectory[str]) -> None:
+        """Lay out the components and tie them to the methods; exported conversations go to ``scratch``."""
         self._service = service
-        self._scratch = TemporaryDirectory(prefix="rag-")
+        self._scratch = scratch
         self.conversation = gr.BrowserState([], storage_key="rag-conversation", secret="kept by the browser alone")
         self._asked = gr.State("")  # the question being answered
         self._voted = gr.State(("", ""))  # which turn, and whether up or down
@@ -147,6 +155,7 @@ class AskTab:
         with gr.Row(visible=False, elem_id="searched-row") as self._searched_row:
             self._searched = gr.Textbox(label=_I18N("searched_for"), elem_id="searched-for", scale=5)
             ask_instead = gr.Button(_I18N("ask_instead"), elem_id="ask-instead", scale=1)
+            ask_as_written = gr.Button(_I18N("ask_as_written"), elem_id="ask-as-written", scale=1)
         with gr.Row(visible=False, elem_id="comment-row") as self._comment_row:
             self._comment = gr.Textbox(label=_I18N("comment"), elem_id="comment", max_length=4000, scale=5)
             save_comment = gr.Button(_I18N("save_comment"), elem_id="save-comment", scale=1)
@@ -161,8 +170,12 @@ class AskTab:
             submit_btn=True,
         )
         with gr.Accordion(_I18N("filters"), open=False, elem_id="filters"), gr.Row():
-            self._since = gr.DateTime(include_time=False, type="string", label=_I18N("from"), elem_id="since")
-            self._until = gr.DateTime(include_time=False, type="string", label=_I18N("to"), elem_id="until")
+            self._since = gr.Textbox(
+                label=_I18N("from"), placeholder="2024-03-15", max_lines=1, max_length=10, elem_id="since"
+            )
+            self._until = gr.Textbox(
+                label=_I18N("to"), placeholder="2024-03-15", max_lines=1, max_length=10, elem_id="until"
+            )
             self._languages = gr.Dropdown([], multiselect=True, label=_I18N("languages"), elem_id="languages")
             self._sources = gr.Dropdown([], multiselect=True, label=_I18N("sources"), elem_id="sources")
         with gr.Row(elem_id="actions"):
@@ -191,6 +204,7 @@ class AskTab:
                 (self._question.submit, self.asked),
                 (self.chat.example_select, self.asked_example),
                 ([ask_instead.click, self._searched.submit], self.asked_instead),
+                (ask_as_written.click, self.asked_as_written),
                 (self.chat.retry, self.retried),
             )
         ]
@@ -238,6 +252,12 @@ class AskTab:
         async for update in self._turn(given[self._searched], earlier, [], given, request):
             yield update
 
+    async def asked_as_written(self, given: Update, request: gr.Request) -> AsyncGenerator[Update, None]:
+        """Answer the last question again, as one that is no follow-up."""
+        *earlier, last = Kept.all_of(given[self.conversation])
+        async for update in self._turn(last.answer.question, earlier, [], given, request):
+            yield update
+
     async def retried(self, given: Update, request: gr.Request, retried: gr.RetryData) -> AsyncGenerator[Update, None]:
         """Answer a question again, with the filters as they are now; what came after it is dropped."""
         turns = Kept.all_of(given[self.conversation])
@@ -270,7 +290,7 @@ class AskTab:
                     if not isinstance(happening, Done):
                         yield {self.chat: [*shown, _message("assistant", progress_html(happened, language))]}
                         continue
-                    turn = Kept(uuid4().hex, happening.answer, await asyncio.to_thread(self._extent))
+                    turn = Kept(uuid4().hex, happening.answer, await asyncio.to_thread(self._extent, where))
                     yield self._state([*earlier, turn][-_TURNS:], request)
         except RagError as error:
             gr.Warning(escaped(str(error)))
@@ -279,9 +299,9 @@ class AskTab:
                 self._question: gr.Textbox(question, submit_btn=True, stop_btn=False),
             }
 
-    def _extent(self) -> Extent:
+    def _extent(self, where: Where) -> Extent:
         index = self._service.index
-        return Extent(index.listing(limit=0)[0], index.count_passages())
+        return Extent(index.listing(where, limit=0)[0], index.count_passages(where))
 
     def _state(self, turns: list[Kept], request: gr.Request) -> Update:
         """Show a conversation at rest."""
@@ -304,7 +324,8 @@ class AskTab:
 
     def _transcript(self, turns: Sequence[Kept], request: gr.Request) -> str:
         """Write the conversation into a file to be downloaded, and give its path."""
-        scratch = Path(self._scratch.name)
+        scratch = Path(self._scratch.name) / "transcripts"
+        scratch.mkdir(exist_ok=True)
         for old in scratch.iterdir():
             if old.stat().st_mtime < time.time() - _OLD:
                 shutil.rmtree(old, ignore_errors=True)
@@ -433,7 +454,7 @@ class ArticlesTab:
             interactive=False,
             wrap=True,
             buttons=[],
-            column_widths=["38%", "13%", "13%", "14%", "10%", "12%"],
+            column_widths=["290px", "105px", "105px", "115px", "65px", "105px"],
             label=_I18N("list"),
             show_label=False,
             elem_id="articles",
@@ -502,7 +523,7 @@ class ArticlesTab:
     ) -> AsyncGenerator[Update, None]:
         """Index files and web pages, showing how far it is."""
         language = _language(request)
-        urls = [line.strip() for line in addresses.splitlines() if line.strip()]
+        urls = [_address(line.strip()) for line in addresses.splitlines() if line.strip()][:_ADDRESSES]
         if not files and not urls:
             gr.Warning(escaped(said("nothing_given", language)))
             yield {self._report: gr.Markdown(visible=False)}
@@ -514,10 +535,10 @@ class ArticlesTab:
                 async for happening in happenings:
                     if isinstance(happening, Report):
                         yield {
-                            **self.listed(text, request),
+                            **await asyncio.to_thread(self.listed, text, request),
                             self._report: gr.Markdown(_report(happening, language), visible=True),
                             self._files: None,
-                            self._addresses: "",
+                            self._addresses: "\n".join(s.uri for s in happening.skipped if s.uri in urls),
                         }
                     else:
                         _show_progress(progress, happening, language)
@@ -531,9 +552,9 @@ class ArticlesTab:
             report = await self._service.refresh(article_id)
         except RagError as error:
             gr.Warning(escaped(str(error)))
-            return self.listed(text, request)
+            return await asyncio.to_thread(self.listed, text, request)
         shown = gr.Markdown(_report(report, _language(request)), visible=True)
-        return {**self.listed(text, request), self._report: shown}
+        return {**await asyncio.to_thread(self.listed, text, request), self._report: shown}
 
     async def removed(self, article_id: str, text: str, request: gr.Request) -> Update:
         """Remove an article."""
@@ -542,25 +563,31 @@ class ArticlesTab:
             await self._service.remove([article_id])
         except RagError as error:
             gr.Warning(escaped(str(error)))
-            return self.listed(text, request)
+            return await asyncio.to_thread(self.listed, text, request)
         removed = said("removed", _language(request)).format(article.title if article else article_id)
-        return {**self.listed(text, request), self._report: gr.Markdown(escaped(removed), visible=True)}
+        listed = await asyncio.to_thread(self.listed, text, request)
+        return {**listed, self._report: gr.Markdown(escaped(removed), visible=True)}
 
 
 def _language(request: gr.Request) -> Language:
     return language_of(request.headers.get("accept-language", ""))
 
 
-def _where(since: str | None, until: str | None, languages: list[str], sources: list[str]) -> Where:
+def _where(since: str, until: str, languages: list[str], sources: list[str]) -> Where:
     """Give the filter.
 
     Raises:
         BadRequest: a date is none.
     """
     try:
-        return Where(since or None, until or None, tuple(languages), tuple(sources))
+        return Where(_date(since), _date(until), tuple(languages), tuple(sources))
     except ValueError as error:
         raise BadRequest(str(error)) from error
+
+
+def _date(written: str) -> str | None:
+    """Give a date as the index has it; 31.12.2024 is written in many countries."""
+    return re.sub(r"(\d\d?)\.(\d\d?)\.(\d{4})", lambda d: f"{d[3]}-{d[2]:>02}-{d[1]:>02}", written.strip()) or None
 
 
 def _history(turns: Sequence[Kept]) -> list[Turn]:
@@ -569,6 +596,10 @@ def _history(turns: Sequence[Kept]) -> list[Turn]:
 
 def _examples(questions: Sequence[str] | None) -> list[ExampleMessage]:
     return [{"text": question} for question in questions or ()]
+
+
+def _address(written: str) -> str:
+    return written if re.match(r"[a-z][a-z0-9+.-]*:", written, re.IGNORECASE) else f"https://{written}"
 
 
 def _number(index: int | tuple[int, ...] | list[int]) -> int:
@@ -612,5 +643,7 @@ def _report(report: Report, language: Language) -> str:
         )
         if number
     ]
-    items = "".join(f"<li>{escaped(origin(s.uri))}: {escaped(s.reason)}</li>" for s in report.skipped[:20])
+    items = "".join(
+        f"<li>{escaped(web_address(s.uri) or origin(s.uri))}: {escaped(s.reason)}</li>" for s in report.skipped[:20]
+    )
     return f"<div><p>{escaped(', '.join(counts))}</p><ul>{items}</ul></div>"

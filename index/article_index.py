@@ -336,10 +336,10 @@ class ArticleIndex:
         """Tell whether there is no article yet."""
         return self._store.is_empty()
 
-    def count_passages(self) -> int:
+    def count_passages(self, where: Where = EVERYTHING) -> int:
         """Count the passages that a search goes through."""
         self._catch_up()
-        return len(self._dense)
+        return len(self._admitted(where)[1]) if where else len(self._dense)
 
     def status(self) -> Status:
         """Sum up what the index holds."""

@@ -41,7 +41,7 @@ class TooBusy(RagError):
 
     def __init__(self, waiting: int, retry_after: int) -> None:
         """Say how many wait already."""
-        super().__init__(f"too many questions at once: {waiting} are waiting; try again in {retry_after} s")
+        super().__init__(f"too many at once: {waiting} are waiting; try again in {retry_after} s")
         self.retry_after = retry_after
 
 

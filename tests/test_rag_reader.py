@@ -278,6 +278,14 @@ def test_agreeing_answers_share_a_line_and_differing_ones_have_their_own_with_da
     assert [c.published for c in draft.citations] == ["2024-03", "2024-01-02", None] and draft.confidence == 0.9
 
 
+def test_the_newer_figure_comes_first_however_likely_the_older_one_is() -> None:
+    draft = _read(
+        _hit("It cost 48 million kroner.", "48 million kroner", 0.9, "a:1", "2024-03"),
+        _hit("It cost 52 million kroner.", "52 million kroner", 0.8, "a:2", "2025-01-02"),
+    )
+    assert _lines(draft) == ["52 million kroner (2025-01-02) [1]", "48 million kroner (2024-03) [2]"]
+
+
 def test_dates_stand_only_where_articles_differ() -> None:
     draft = _read(
         _hit("It cost 48 million kroner.", "48 million kroner", 0.9, "a:1", "2024-03"),

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -519,3 +520,33 @@ def test_the_api_is_as_it_describes_itself(client: httpx.Client, tmp_path: Path,
         timeout=300,
     )
     assert ended.returncode == 0, ended.stdout
+
+
+def test_the_page_takes_no_file_of_the_server_for_an_upload(client: httpx.Client, tmp_path: Path) -> None:
+    secret = tmp_path / "secret-of-the-server.txt"
+    secret.write_text("The vault opens to the word heliotrope on every second Tuesday of the month.", "utf-8")
+    given = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
+    events = client.get("/config").json()["dependencies"]
+    assert len(events) > 10
+    for event in events:
+        for value in (given, [given]):
+            body = {"fn_index": event["id"], "session_hash": f"s{event['id']}", "data": [value] * len(event["inputs"])}
+            assert client.post("/gradio_api/queue/join", json=body).status_code == 200
+            with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": body["session_hash"]}) as told:
+                said = "".join(told.iter_text())
+            copied = re.search(r"[^\s\"]*/[0-9a-f]{40,}/secret-of-the-server\.txt", said.replace("\\/", "/"))
+            assert copied is None, f"event {event['id']} copied the file to {copied}"
+    assert client.get("/v1/articles", params={"search": "vault"}).json()["total"] == 0
+
+
+def test_sites_that_hang_hold_up_nobody_else(client: httpx.Client) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        for number in range(3):
+            with pytest.raises(httpx.ReadTimeout):
+                client.post("/v1/articles", json={"urls": [f"{address}{number}/{n}" for n in range(20)]}, timeout=0.5)
+        added = client.post(
+            "/v1/articles", json={"articles": [{"text": "The hall of Oulu got a new roof."}]}, timeout=20
+        )
+        assert added.json()["added"] == 1
+        assert asked(client, "What did the hall of Oulu get?")["hits"]

@@ -62,9 +62,9 @@ class MultilingualReader:
                 groups.append([citation])
             else:
                 group.append(citation)
-        groups.sort(key=lambda group: _is_superseded(group, groups))
+        newest_first = sorted(groups, key=lambda group: _is_superseded(group, groups))  # .sort() would empty the list
         marker = count(1)
-        marked = [[replace(citation, marker=next(marker)) for citation in group] for group in groups]
+        marked = [[replace(citation, marker=next(marker)) for citation in group] for group in newest_first]
         return Draft(tuple(_sentence(group, is_disputed=len(groups) > 1) for group in marked), confidence)
 
 

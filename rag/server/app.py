@@ -70,7 +70,8 @@ def create_app(service: Service, secret: bytes) -> ASGIApp:
     for router in (api(service), openai_router(service), reading_room(service), _health(service, monitor)):
         app.include_router(router)
     app.router.routes.extend(door_of_mcp.routes)
-    app.mount("/v1", _refusal(app))
+    for closed in ("/v1", "/gradio_api/runs", "/gradio_api/deep_link", "/gradio_api/dev"):  # what the page does not use
+        app.mount(closed, _refusal(app))
     app.mount("/rag-static", StaticFiles(directory=STATIC))
     ui.mount(app, service)  # last: it takes every path that is left
     return monitor

@@ -26,6 +26,8 @@ _HEADERS = {  # of every response that has none of its own
     b"x-frame-options": b"SAMEORIGIN",
 }
 _MEGABYTE = 1_000_000
+_CONVERSATION = 2 * _MEGABYTE  # as the page sends it
+_UPLOAD = "/gradio_api/upload"
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _LOGIN = ("/login", "/logout")
 _OPEN = ("/healthz", "/readyz")
@@ -232,10 +234,11 @@ def _is_navigation(scope: Scope, headers: dict[bytes, bytes]) -> bool:
 
 
 def _most_bytes(scope: Scope, upload: int) -> int:
-    """Give how long a request may be: an upload at the page or at ``POST /v1/articles``, a megabyte elsewhere."""
+    """Give how long a request may be: an upload at the doors for that, a conversation at the page, less elsewhere."""
     path = scope["path"]
-    is_upload = path == "/v1/articles" and scope.get("method") == "POST"
-    return min(upload, _MEGABYTE) if path.startswith((*_FOR_PROGRAMS, *_LOGIN)) and not is_upload else upload
+    if path == _UPLOAD or (path == "/v1/articles" and scope.get("method") == "POST"):
+        return upload
+    return min(upload, _MEGABYTE if path.startswith((*_FOR_PROGRAMS, *_LOGIN)) else _CONVERSATION)
 
 
 def _content_length(headers: dict[bytes, bytes]) -> int:

@@ -25,6 +25,7 @@ TEXTS: dict[str, dict[Language, str]] = {
         "ru": "Что искали (как понят уточняющий вопрос; исправьте, если имелось в виду другое)",
     },
     "ask_instead": {"en": "Ask this instead", "ru": "Спросить так"},
+    "ask_as_written": {"en": "Ask as I wrote it", "ru": "Спросить, как было написано"},
     "comment": {"en": "What was good or wrong with this answer?", "ru": "Что в этом ответе хорошо или не так?"},
     "save_comment": {"en": "Save comment", "ru": "Сохранить отзыв"},
     "thanks": {"en": "Kept on this computer. Thank you!", "ru": "Сохранено на этом компьютере. Спасибо!"},
@@ -65,7 +66,10 @@ TEXTS: dict[str, dict[Language, str]] = {
     "indexing": {"en": "Indexing: {}", "ru": "Индексируется: {}"},
     "open": {"en": "Read it", "ru": "Прочитать"},
     "left_out": {"en": "What was left out of it", "ru": "Что из неё убрано"},
-    "shown_of": {"en": "{} of {} articles", "ru": "статей: {} из {}"},
+    "shown_of": {
+        "en": "{} of {} articles; click one to read or remove it",
+        "ru": "Статей: {} из {}; нажмите на строку, чтобы прочитать или удалить",
+    },
     "about": {
         "en": "{answerer} · reads up to {passages} passages for an answer · {articles} articles, {found} passages",
         "ru": "{answerer} · для ответа читает до {passages} фрагментов · статей: {articles}, фрагментов: {found}",

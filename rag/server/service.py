@@ -5,6 +5,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass
 from datetime import date
@@ -17,7 +18,7 @@ from index.article_index import ArticleIndex
 from index.articles import Skipped, file_of, readable
 from index.build import Progress as Adding
 from index.build import Report, add_articles
-from index.errors import BadRequest, EmbedderMismatch, NotAnArticle
+from index.errors import BadRequest, EmbedderMismatch, NotAnArticle, TooBusy
 from index.fetch import fetch
 from index.types import EVERYTHING, Where
 from index.uploads import Uploads
@@ -27,6 +28,9 @@ from rag.settings import Settings
 from rag.types import Answer, Checked, Done, Event, Hit, Retrieved, Rewritten, Turn
 
 _REMEMBERED = 256  # answers, and as many searches
+_FETCHERS = 8  # web pages fetched at a time: threads of their own, or slow sites would hold up answers
+_MOST_CHANGES = 16  # of the index that may wait
+_CHANGE_SECONDS = 30  # that one takes, about
 _AT_ONCE_WITH_LLM = 16  # answers: they wait for the network most of the time
 T = TypeVar("T")
 
@@ -73,6 +77,7 @@ class Service:
         self._answers: Remembered[Answer] = Remembered(_REMEMBERED)
         self._found: Remembered[list[Hit]] = Remembered(_REMEMBERED)
         self._asking: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
+        self._fetchers = ThreadPoolExecutor(_FETCHERS, "fetch")
         self._changing = asyncio.Lock()
         self.examples: list[str] | None = None  # questions to begin with, once they have been looked for
         self._changes: set[asyncio.Task[Any]] = set()
@@ -191,41 +196,55 @@ class Service:
     ) -> AsyncGenerator[Fetching | Adding | Report, None]:
         """Keep files (name and contents) and web pages under the index, and index them; the report comes last.
 
-        What cannot be indexed is in the report. Once begun it is done to the end, also if nobody waits for it.
+        What cannot be indexed is in the report. Pages are fetched as long as somebody waits; once indexing has begun it
+        is done to its end.
 
         Raises:
             IndexLocked: another process is writing.
+            TooBusy: too many changes wait already.
         """
-        happened: asyncio.Queue[Fetching | Adding | Report | None] = asyncio.Queue()
+        kept: list[Path] = []
+        skipped: list[Skipped] = []
+        for url in urls:
+            yield Fetching(url)
+            page = await asyncio.get_running_loop().run_in_executor(self._fetchers, self._fetched, url)
+            if isinstance(page, Skipped):
+                skipped.append(page)
+            else:
+                kept.append(page)
+        happened: asyncio.Queue[Adding | Report | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
-        def tell(what: Fetching | Adding | Report | None) -> None:
+        def tell(what: Adding | Report | None) -> None:
             loop.call_soon_threadsafe(happened.put_nowait, what)
 
-        change = self._begin(lambda: tell(self._add_uploads(files, urls, tell)))
+        change = self._begin(lambda: tell(self._add(files, kept, skipped, tell)))
         change.add_done_callback(lambda _: happened.put_nowait(None))
         while (what := await happened.get()) is not None:
             yield what
         await change
 
-    def _add_uploads(
-        self, files: Sequence[tuple[str, bytes]], urls: Sequence[str], tell: Callable[[Fetching | Adding], None]
+    def _fetched(self, url: str) -> Path | Skipped:
+        try:
+            return self.uploads.keep_page(fetch(url, self.settings.fetch_private))
+        except NotAnArticle as reason:
+            return Skipped(url, str(reason))
+
+    def _add(
+        self,
+        files: Sequence[tuple[str, bytes]],
+        pages: Sequence[Path],
+        skipped: Sequence[Skipped],
+        tell: Callable[[Adding], None],
     ) -> Report:
-        kept: list[Path] = []
-        skipped: list[Skipped] = []
+        kept, refused = list(pages), list(skipped)
         for name, data in files:
             try:
                 kept.append(self.uploads.keep_file(name, data))
             except NotAnArticle as reason:
-                skipped.append(Skipped(name, str(reason)))
-        for url in urls:
-            tell(Fetching(url))
-            try:
-                kept.append(self.uploads.keep_page(fetch(url, self.settings.fetch_private)))
-            except NotAnArticle as reason:
-                skipped.append(Skipped(url, str(reason)))
+                refused.append(Skipped(name, str(reason)))
         report = add_articles(self.index, kept, show=tell)
-        report.skipped[:0] = skipped
+        report.skipped[:0] = refused
         return report
 
     async def refresh(self, article_id: str) -> Report:
@@ -237,7 +256,7 @@ class Service:
         """
         uri, origin = self._uri_and_origin(article_id)
         if self.uploads.is_page(origin):
-            return await self._begin(lambda: self._add_uploads([], [uri], lambda _: None))
+            return [what async for what in self.adding([], [uri]) if isinstance(what, Report)][-1]
         file = file_of(origin)
         if file is None:
             raise BadRequest(f"{readable(uri)} cannot be read again: it came from no file")
@@ -263,7 +282,13 @@ class Service:
         return len(set(article_ids))
 
     def _begin(self, change: Callable[[], T]) -> "asyncio.Future[T]":
-        """Begin a change once those before it are done; it goes on to its end even if who waits for it goes away."""
+        """Begin a change once those before it are done; it goes on to its end even if who waits for it goes away.
+
+        Raises:
+            TooBusy: too many wait already.
+        """
+        if len(self._changes) >= _MOST_CHANGES:
+            raise TooBusy(len(self._changes), _CHANGE_SECONDS)
 
         async def run() -> T:
             async with self._changing:
@@ -276,6 +301,7 @@ class Service:
 
     async def close(self) -> None:
         """Wait for the changes begun."""
+        self._fetchers.shutdown(wait=False, cancel_futures=True)
         await asyncio.gather(*self._changes, return_exceptions=True)
 
     def _uri_and_origin(self, article_id: str) -> tuple[str, str]:

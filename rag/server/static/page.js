@@ -127,9 +127,6 @@
   const NAMES = {
     "#question .submit-button": say("Ask", "Спросить"),
     "#question .stop-button": say("Stop", "Остановить"),
-    "#since input": say("Published on or after", "Опубликованы не раньше"),
-    "#until input": say("Published on or before", "Опубликованы не позже"),
-    "#since .calendar, #until .calendar": say("Open the calendar", "Открыть календарь"),
   };
   const nameControls = () => {
     for (const [selector, name] of Object.entries(NAMES)) {
