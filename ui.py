@@ -5,12 +5,13 @@ import os
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported; anything else sends telemetry
 
 import asyncio
+import logging
 import re
 import shutil
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
@@ -41,11 +42,15 @@ _ADDRESSES = 100  # added at once
 _PATIENCE = 3  # seconds between two looks for example questions
 _OLD = 60  # seconds after which Gradio has copied a file that it was given
 _LISTED = 200  # articles in the table; the search finds the others
+log = logging.getLogger("rag.server")
 _I18N = gr.I18n(**{code: {name: text[code] for name, text in TEXTS.items()} for code in ("en", "ru")})
 _HEAD = '<script src="/rag-static/page.js" defer></script><link rel="stylesheet" href="/rag-static/page.css">'
 _COLUMNS = ("title", "published", "language", "source", "passages", "added")
 
+_THUMBS = {"up": "Like", "down": "Dislike"}  # as Gradio calls them
+
 Update = dict[Any, Any]
+Vote = Literal["up", "down"]
 
 
 def mount(app: FastAPI, service: Service) -> None:
@@ -81,6 +86,7 @@ class Kept:
     id: str
     answer: Answer
     extent: Extent
+    vote: Vote | None = None
 
     def record(self) -> Record:
         """Give it as JSON."""
@@ -88,6 +94,7 @@ class Kept:
             "id": self.id,
             "answer": kept_record(self.answer),
             "extent": [self.extent.articles, self.extent.passages],
+            "vote": self.vote,
         }
 
     @staticmethod
@@ -97,7 +104,8 @@ class Kept:
             return []
         try:
             return [
-                Kept(str(r["id"]), answer_of(r["answer"]), Extent(*map(int, r["extent"]))) for r in records[-_TURNS:]
+                Kept(str(r["id"]), answer_of(r["answer"]), Extent(*map(int, r["extent"])), r.get("vote"))
+                for r in records[-_TURNS:]
             ]
         except (KeyError, TypeError, ValueError, AttributeError):
             return []
@@ -220,7 +228,7 @@ class AskTab:
             show_progress="hidden",
         )
         self.chat.undo(self.undone, self.conversation, self.outputs, show_progress="hidden")
-        voted = [self._voted, self._comment_row, self._comment]
+        voted = [self._voted, self._comment_row, self._comment, self.conversation]
         self.chat.like(self.voted, self.conversation, voted, show_progress="hidden")
         gr.on(
             [save_comment.click, self._comment.submit],
@@ -292,8 +300,10 @@ class AskTab:
                         continue
                     turn = Kept(uuid4().hex, happening.answer, await asyncio.to_thread(self._extent, where))
                     yield self._state([*earlier, turn][-_TURNS:], request)
-        except RagError as error:
-            gr.Warning(escaped(str(error)))
+        except Exception as error:
+            if not isinstance(error, RagError):
+                log.error("unexpected error on the page", exc_info=error)
+            gr.Warning(escaped(str(error) if isinstance(error, RagError) else said("internal", language)))
             yield {
                 **self._state(earlier, request),
                 self._question: gr.Textbox(question, submit_btn=True, stop_btn=False),
@@ -309,7 +319,7 @@ class AskTab:
         last = turns[-1].answer if turns else None
         was_completed = last is not None and last.standalone != last.question
         return {
-            self.chat: _messages(turns, language),
+            self.chat: gr.Chatbot(_messages(turns, language), feedback_value=_votes(turns)),
             self.conversation: [turn.record() for turn in turns],
             self._question: gr.Textbox("", submit_btn=True, stop_btn=False),
             self._searched_row: gr.Row(visible=was_completed),
@@ -374,6 +384,7 @@ class AskTab:
             **state,
             self.chat: gr.Chatbot(
                 _messages(turns, language),
+                feedback_value=_votes(turns),
                 placeholder=f'<p class="welcome">{escaped(placeholder)}</p>',
                 examples=_examples(self._service.examples),
             ),
@@ -395,17 +406,17 @@ class AskTab:
         place = _number(vote.index) // 2
         if vote.liked not in (True, False) or place >= len(turns):
             return {self._comment_row: gr.Row(visible=False)}
-        verdict: Literal["up", "down"] = "up" if vote.liked else "down"
+        verdict: Vote = "up" if vote.liked else "down"
+        turns[place] = replace(turns[place], vote=verdict)
         self._keep(turns[place], verdict, "")
         return {
             self._voted: (turns[place].id, verdict),
             self._comment_row: gr.Row(visible=True),
             self._comment: "",
+            self.conversation: [turn.record() for turn in turns],
         }
 
-    def commented(
-        self, voted: tuple[str, Literal["up", "down"]], comment: str, kept: object, request: gr.Request
-    ) -> Update:
+    def commented(self, voted: tuple[str, Vote], comment: str, kept: object, request: gr.Request) -> Update:
         """Keep a comment with the vote."""
         answer_id, verdict = voted
         for turn in Kept.all_of(kept):
@@ -414,7 +425,7 @@ class AskTab:
                 gr.Info(escaped(said("thanks", _language(request))))
         return {self._comment_row: gr.Row(visible=False)}
 
-    def _keep(self, turn: Kept, verdict: Literal["up", "down"], comment: str) -> None:
+    def _keep(self, turn: Kept, verdict: Vote, comment: str) -> None:
         FeedbackBook(self._service.index.folder).add(Feedback.on(turn.answer, turn.id, verdict, comment))
 
 
@@ -573,7 +584,7 @@ def _language(request: gr.Request) -> Language:
     return language_of(request.headers.get("accept-language", ""))
 
 
-def _where(since: str, until: str, languages: list[str], sources: list[str]) -> Where:
+def _where(since: str | None, until: str | None, languages: list[str], sources: list[str]) -> Where:
     """Give the filter.
 
     Raises:
@@ -585,9 +596,14 @@ def _where(since: str, until: str, languages: list[str], sources: list[str]) -> 
         raise BadRequest(str(error)) from error
 
 
-def _date(written: str) -> str | None:
+def _date(written: str | None) -> str | None:
     """Give a date as the index has it; 31.12.2024 is written in many countries."""
-    return re.sub(r"(\d\d?)\.(\d\d?)\.(\d{4})", lambda d: f"{d[3]}-{d[2]:>02}-{d[1]:>02}", written.strip()) or None
+    written = (written or "").strip()
+    return re.sub(r"(\d\d?)\.(\d\d?)\.(\d{4})", lambda d: f"{d[3]}-{d[2]:>02}-{d[1]:>02}", written) or None
+
+
+def _votes(turns: Sequence[Kept]) -> list[str | None]:
+    return [_THUMBS.get(turn.vote or "") for turn in turns]
 
 
 def _history(turns: Sequence[Kept]) -> list[Turn]:

@@ -29,7 +29,6 @@ TEXTS: dict[str, dict[Language, str]] = {
     "comment": {"en": "What was good or wrong with this answer?", "ru": "Что в этом ответе хорошо или не так?"},
     "save_comment": {"en": "Save comment", "ru": "Сохранить отзыв"},
     "thanks": {"en": "Kept on this computer. Thank you!", "ru": "Сохранено на этом компьютере. Спасибо!"},
-    "panel": {"en": "Article", "ru": "Статья"},
     "panel_hint": {
         "en": "Point at a number in an answer, or click it: the article opens here with the quote marked.",
         "ru": "Наведите указатель на номер в ответе или нажмите на него: здесь откроется статья с отмеченной цитатой.",
@@ -52,7 +51,6 @@ TEXTS: dict[str, dict[Language, str]] = {
     "remove": {"en": "Remove", "ru": "Удалить"},
     "remove_sure": {"en": "Yes, remove it", "ru": "Да, удалить"},
     "keep": {"en": "Keep it", "ru": "Оставить"},
-    "report": {"en": "Report", "ru": "Отчёт"},
     "nothing_given": {
         "en": "Choose files or write addresses first.",
         "ru": "Сначала выберите файлы или впишите адреса.",
@@ -89,7 +87,10 @@ TEXTS: dict[str, dict[Language, str]] = {
     "reading": {"en": "Reading up to {} of them", "ru": "Чтение до {} из них"},
     "writing": {"en": "The language model writes from {} passages", "ru": "Языковая модель пишет по {} фрагментам"},
     "checking": {"en": "Checking: {}", "ru": "Проверяется: {}"},
-    "stopped": {"en": "Stopped.", "ru": "Остановлено."},
+    "internal": {
+        "en": "An error of the server's; its log has more. Your question is kept.",
+        "ru": "Ошибка сервера, подробности в его журнале. Ваш вопрос сохранён.",
+    },
     "searched_all": {
         "en": "Searched {passages:,} passages of {articles:,} articles. Closest, but not an answer:",
         "ru": "Просмотрено фрагментов: {passages:,}, статей: {articles:,}. Ближе всего, но не ответ:",
