@@ -321,7 +321,7 @@ class AskTab:
         return {
             self.chat: gr.Chatbot(_messages(turns, language), feedback_value=_votes(turns)),
             self.conversation: [turn.record() for turn in turns],
-            self._question: gr.Textbox("", submit_btn=True, stop_btn=False),
+            self._question: gr.Textbox(submit_btn=True, stop_btn=False),  # the next one may be in it already
             self._searched_row: gr.Row(visible=was_completed),
             self._searched: last.standalone if last and was_completed else "",
             self._export: gr.DownloadButton(
@@ -378,10 +378,8 @@ class AskTab:
         names = Locale(language).languages
         languages = [(f"{names.get(code, code)} ({n})", code) for code, n in status.languages]
         placeholder = said("placeholder" if status.articles else "empty", language)
-        state = self._state(turns, request)
-        del state[self._question]  # somebody may be typing already
         return {
-            **state,
+            **self._state(turns, request),
             self.chat: gr.Chatbot(
                 _messages(turns, language),
                 feedback_value=_votes(turns),

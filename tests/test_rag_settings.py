@@ -27,7 +27,7 @@ def test_the_environment_beats_the_file_and_the_file_the_defaults(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("pasages = 5", "unknown setting 'pasages' in .*rag.toml; known: base_url, embedder, index"),
+        ("pasages = 5", "unknown setting 'pasages' in .*rag.toml; known: api_keys_file, at_once, base_url, embedder,"),
         ("passages = 0", "passages is 0; it has to be between 1 and 100"),
         ('passages = "many"', "passages in .*rag.toml is 'many', which is not of type int"),
         ("passages = [1]", "not of type int"),

@@ -118,8 +118,9 @@ def _source(citation: Citation, asked_in: str, language: Language, relevance: fl
 
 def _spaced(text: str) -> str:
     """Escape a piece of a line, keeping one space at each end that has any."""
-    low = " " if text[:1].isspace() else ""
-    high = " " if text.strip() and text[-1:].isspace() else ""
+    seen = _UNSEEN.sub("", text)
+    low = " " if seen[:1].isspace() else ""
+    high = " " if seen.strip() and seen[-1:].isspace() else ""
     return f"{low}{escaped(text)}{high}"
 
 
