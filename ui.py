@@ -104,7 +104,12 @@ class Kept:
             return []
         try:
             return [
-                Kept(str(r["id"]), answer_of(r["answer"]), Extent(*map(int, r["extent"])), r.get("vote"))
+                Kept(
+                    str(r["id"]),
+                    answer_of(r["answer"]),
+                    Extent(*map(int, r["extent"])),
+                    r.get("vote") if r.get("vote") in _THUMBS else None,
+                )
                 for r in records[-_TURNS:]
             ]
         except (KeyError, TypeError, ValueError, AttributeError):

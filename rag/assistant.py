@@ -214,6 +214,10 @@ class Assistant:
         is_sure = confidence >= self._settings.sure_confidence and not is_incomplete
         return "answered" if is_sure else "partial"
 
+    def quoting(self) -> "Assistant":
+        """Give the same assistant without its chat model: the reader answers, and nothing is sent anywhere."""
+        return Assistant(self.index, self._reranker, self._reader, self._settings)
+
     @property
     def answerer(self) -> str:
         """Who writes answers: ``reader``, or the chat model's ``provider:model``."""

@@ -63,7 +63,7 @@ def create_app(service: Service, secret: bytes) -> ASGIApp:
     monitor = Monitor(
         Guard(ScriptPolicy(app), service.settings, secret),
         waiting=lambda: service.line.waiting,
-        articles=lambda: service.index.status().articles,
+        articles=lambda: service.index.listing(limit=0)[0],
         passages=lambda: service.index.count_passages(),
     )
     service.answered = lambda answer: monitor.answered(answer, service.settings.log_questions)

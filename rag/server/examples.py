@@ -44,7 +44,7 @@ async def examples(service: Service, most: int = 4) -> AsyncIterator[str]:
                 return
             tried += 1
             try:
-                answer = await service.ask(question)
+                answer = await service.quote(question)
             except RagError:  # removed meanwhile, or too many ask
                 continue
             best = answer.citations[0] if answer.status == "answered" else None

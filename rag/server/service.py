@@ -28,6 +28,7 @@ from rag.settings import Settings
 from rag.types import Answer, Checked, Done, Event, Hit, Retrieved, Rewritten, Turn
 
 _REMEMBERED = 256  # answers, and as many searches
+_LONGEST_REMEMBERED = 300_000  # characters of the articles that one of them keeps in memory
 _FETCHERS = 8  # web pages fetched at a time: threads of their own, or slow sites would hold up answers
 _MOST_CHANGES = 16  # of the index that may wait
 _CHANGE_SECONDS = 30  # that one takes, about
@@ -117,6 +118,16 @@ class Service:
                 answer = happening.answer
         return answer
 
+    async def quote(self, question: str) -> Answer:
+        """Do as `ask`, but have the reader answer even if there is a chat model, to which nothing is sent."""
+        assistant = await self._current()
+        if assistant.answerer == "reader":
+            return await self.ask(question)
+        async with self.line.place() as place:
+            async for _ in place.positions():
+                pass
+            return await asyncio.to_thread(assistant.quoting().ask, question)
+
     async def events(
         self, question: str, where: Where = EVERYTHING, history: Sequence[Turn] = (), today: date | None = None
     ) -> AsyncGenerator[Happening, None]:
@@ -140,7 +151,7 @@ class Service:
                 async for happening in happenings:
                     if isinstance(happening, Done):
                         self.answered(happening.answer)
-                        if is_quoted:
+                        if is_quoted and _is_small(happening.answer.hits):
                             self._answers.put(key, happening.answer)
                     yield happening
 
@@ -180,7 +191,8 @@ class Service:
                 async for _ in place.positions():
                     pass
                 known = await asyncio.to_thread(self._retrieve, question, k, where, rerank)
-            self._found.put(key, known)
+            if _is_small(known):
+                self._found.put(key, known)
         return known
 
     def _retrieve(self, question: str, k: int, where: Where, rerank: bool) -> list[Hit]:
@@ -335,6 +347,11 @@ class Remembered(Generic[T]):
 def _state(assistant: Assistant) -> tuple[ref[Assistant], int]:
     """Tell apart what an answer may stand on: which index, and which state of it."""
     return ref(assistant), assistant.index.generation()  # an id may be given again to one opened later
+
+
+def _is_small(hits: Sequence[Hit]) -> bool:
+    """Tell whether hits may be remembered: each holds the whole text of its article."""
+    return sum(len(hit.article.text) for hit in hits) <= _LONGEST_REMEMBERED
 
 
 def _retold(answer: Answer) -> list[Event]:
