@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import open_index
+from servers import FaultyServer, Reply
 
 from index.build import add_articles
 from index.embed import OnnxE5
@@ -76,3 +77,13 @@ def test_what_is_removed_or_refused_meanwhile_is_passed_over(sample_index_folder
         assert [question async for question in asking] == []
 
     asyncio.run(run())
+
+
+def test_no_example_is_sent_to_a_chat_model(tmp_path: Path, embedder: OnnxE5) -> None:
+    (tmp_path / "heating.txt").write_text(HEATING, "utf-8")
+    index = open_index(tmp_path / "index", embedder)
+    add_articles(index, [tmp_path / "heating.txt"])
+    index.close()
+    with FaultyServer([Reply(["It cost 14 million pounds [1]."])]) as server:
+        settings = Settings(index=tmp_path / "index", llm="openai:m", base_url=server.base_url)
+        assert asyncio.run(_examples(Service(settings))) and not server.requests
