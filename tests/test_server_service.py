@@ -460,6 +460,23 @@ def test_only_the_latest_answers_are_remembered(made: Callable[..., Service], wo
     asyncio.run(run())
 
 
+def test_answers_over_long_articles_are_not_kept_in_memory(
+    made: Callable[..., Service], words: WatchedPairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run(service: Service) -> list[int]:
+        counts = []
+        for longest in (10, 1_000_000):
+            monkeypatch.setattr("rag.server.service._LONGEST_REMEMBERED", longest)
+            before = len(words.calls)
+            for _ in range(3):
+                await service.ask("Where did marker0001 open?")
+            counts.append(len(words.calls) - before)
+        return counts
+
+    always, once = asyncio.run(run(made()))
+    assert always == 3 * once > 0
+
+
 def test_what_was_asked_for_last_is_remembered_longest() -> None:
     latest = Remembered[int](2)
     latest.put("a", 1)
