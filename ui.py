@@ -28,10 +28,10 @@ from index.build import Report
 from index.errors import BadRequest, RagError
 from index.types import Where
 from rag.feedback import Feedback, FeedbackBook
+from rag.links import article_link, origin, web_address
 from rag.records import Record, answer_of, kept_record
-from rag.server.answer_view import Extent, answer_html, escaped, origin, progress_html
+from rag.server.answer_view import Extent, answer_html, escaped, progress_html
 from rag.server.interface import TEXTS, Language, language_of, said
-from rag.server.links import article_link, web_address
 from rag.server.service import Fetching, Happening, Service
 from rag.transcript import as_markdown
 from rag.types import Answer, Done, Turn

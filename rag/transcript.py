@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Literal
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
-from index.articles import host
 from rag import messages
+from rag.links import origin, permalink, web_address
 from rag.records import one_an_article
 from rag.types import Answer, Citation, Sentence
 
@@ -77,7 +77,7 @@ def _turn(answer: Answer, language: str, base_url: str) -> Iterator[str]:
         yield words["searched for"].format(_escaped(answer.standalone))
     if answer.status == "partial" and answer.answerer == "reader":
         yield messages.unsure(language)
-    places = {str(c.marker): _place(c.article_id, c.start, c.end, base_url) for c in answer.citations}
+    places = {str(c.marker): base_url.rstrip("/") + permalink(c.article_id, c.start, c.end) for c in answer.citations}
     for line in answer.text.splitlines():
         yield _with_links(_one_line(line), places)
     if answer.status == "abstained" and answer.hits:
@@ -112,7 +112,7 @@ def _with_links(line: str, places: dict[str, str]) -> str:
 def _closest(answer: Answer, language: str, base_url: str) -> Iterator[str]:
     for hit in one_an_article(answer.hits)[:_CLOSEST]:
         article, passage = hit.article, hit.passage
-        place = _place(article.id, passage.start, passage.end, base_url)
+        place = base_url.rstrip("/") + permalink(article.id, passage.start, passage.end)
         about = _about(article.title, article.uri, article.published, language)
         yield f"- {about} · {_link(_WORDS[language]['place'], place)}"
 
@@ -124,8 +124,8 @@ def _source(citation: Citation, asked_in: str, language: str, place: str) -> Ite
     yield f"**{_escaped(f'[{citation.marker}]')}** {about}{foreign}"
     yield f"> {_escaped(citation.quote)}"
     links = [_link(_WORDS[language]["place"], place)]
-    if _is_web(citation.uri):
-        links.append(_link(citation.uri, citation.uri))
+    if address := web_address(citation.uri):
+        links.append(_link(address, address))
     yield " · ".join(links)
 
 
@@ -136,17 +136,7 @@ def _unsupported(sentence: Sentence, language: str) -> str:
 
 
 def _about(title: str, uri: str, published: str | None, language: str) -> str:
-    # The name of a file alone: in which folder of this machine it lies is nobody's business.
-    origin = host(uri) if _is_web(uri) else unquote(uri).rsplit("/", 1)[-1]
-    return " · ".join(map(_escaped, (title, origin, published or _WORDS[language]["no date"])))
-
-
-def _is_web(uri: str) -> bool:
-    return uri.lower().startswith(("http://", "https://")) and bool(host(uri))
-
-
-def _place(article_id: str, start: int, end: int, base_url: str) -> str:
-    return f"{base_url.rstrip('/')}/articles/{quote(article_id, safe='', errors='replace')}?start={start}&end={end}"
+    return " · ".join(map(_escaped, (title, origin(uri), published or _WORDS[language]["no date"])))
 
 
 def _link(text: str, address: str) -> str:

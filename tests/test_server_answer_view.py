@@ -13,7 +13,8 @@ from markdown_it import MarkdownIt
 
 from index.types import Passage
 from rag import messages
-from rag.server.answer_view import Extent, answer_html, escaped, origin, progress_html
+from rag.links import origin
+from rag.server.answer_view import Extent, answer_html, escaped, progress_html
 from rag.server.service import Happening, Queued
 from rag.types import Answer, Checked, Checking, Citation, Hit, Progress, Retrieved, Rewritten, Sentence
 

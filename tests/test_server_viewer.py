@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from index.kept import Block
 from index.types import Article
-from rag.server.links import live_link, permalink, web_address
+from rag.links import live_link, permalink, web_address
 from rag.server.viewer import CONTENT_SECURITY_POLICY, Language, article_page, cleaned_page, not_found_page
 
 STATIC = ROOT / "rag" / "server" / "static"

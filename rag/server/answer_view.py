@@ -7,13 +7,11 @@ read, and all punctuation is written as character references, which are never ma
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from urllib.parse import unquote
 
-from index.articles import host
 from rag import messages
+from rag.links import live_link, origin, permalink
 from rag.records import one_an_article
 from rag.server.interface import Language, said
-from rag.server.links import live_link, permalink, web_address
 from rag.server.service import Happening, Queued
 from rag.types import Answer, Checked, Checking, Citation, Hit, Progress, Sentence
 
@@ -160,11 +158,6 @@ def _facts(answer: Answer, language: Language) -> Iterator[str]:
     elif answer.sentences:
         yield said("confidence", language).format(int(100 * answer.confidence))
     yield said("seconds", language).format(sum(answer.timings.values()) / 1000)
-
-
-def origin(uri: str) -> str:
-    """Name where an article is from: its site, or its file's name; in which folder that lies is nobody's business."""
-    return host(uri) if web_address(uri) else unquote(uri.rsplit("/", 1)[-1])
 
 
 def _paragraph(kind: str, text: str) -> str:

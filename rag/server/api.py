@@ -19,8 +19,8 @@ from index.build import Progress as Adding
 from index.build import Report
 from index.errors import BadRequest, RagError
 from rag.feedback import Feedback, FeedbackBook, Quoted, as_gold
+from rag.links import article_link, live_link, permalink
 from rag.records import Record, answer_record, article_record, event_record, hit_record
-from rag.server.links import article_link, live_link, permalink
 from rag.server.models import (
     Added,
     Answered,

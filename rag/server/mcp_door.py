@@ -21,8 +21,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from index.errors import BadRequest, RagError
+from rag.links import article_link, permalink
 from rag.records import answer_record, citation_record, hit_record
-from rag.server.links import article_link, permalink
 from rag.server.models import Filter, IsoDate, Name, PastTurn, Question
 from rag.server.service import Happening, Queued, Service
 from rag.types import AnswerStatus, Done, Progress, Stage

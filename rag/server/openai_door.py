@@ -28,8 +28,8 @@ from starlette.exceptions import HTTPException
 from index.errors import BadRequest, ChatModelFailed, IndexProblem, RagError, TooBusy
 from rag import messages
 from rag.assistant import LONGEST_QUESTION
+from rag.links import permalink, web_address
 from rag.records import Record, answer_record
-from rag.server.links import permalink, web_address
 from rag.server.service import Happening, Service
 from rag.types import Answer, Checked, Checking, Citation, Done, Rewritten, Sentence, Turn
 

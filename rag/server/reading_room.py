@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from index.kept import beside, source_of
+from rag.links import article_link
 from rag.server.interface import language_of
-from rag.server.links import article_link
 from rag.server.service import Service
 from rag.server.viewer import CONTENT_SECURITY_POLICY, Theme, article_page, cleaned_page, not_found_page
 

@@ -19,7 +19,7 @@ from markupsafe import Markup
 from index.kept import Block
 from index.language import UNKNOWN
 from index.types import Article
-from rag.server.links import article_link, live_link, permalink, web_address
+from rag.links import article_link, live_link, permalink, web_address
 
 Language = Literal["en", "ru"]
 Theme = Literal["light", "dark"]

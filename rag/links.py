@@ -2,8 +2,9 @@
 
 import re
 from urllib.parse import quote as percent_encode
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
+from index.articles import host
 from index.language import is_unspaced
 
 _WHOLE_QUOTE = 100  # characters; a longer quote is named by its first and last words
@@ -32,6 +33,11 @@ def web_address(uri: str) -> str | None:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return None
     return _NEVER_IN_ADDRESSES.sub(lambda odd: percent_encode(odd[0], errors="replace"), address)
+
+
+def origin(uri: str) -> str:
+    """Name where an article is from: its site, or its file's name; in which folder that lies is nobody's business."""
+    return host(uri) if web_address(uri) else unquote(uri.rsplit("/", 1)[-1])
 
 
 def live_link(uri: str, quote: str) -> str | None:
