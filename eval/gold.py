@@ -4,25 +4,30 @@
 
 checks them against the articles. A line has ``id, question, language, answers, evidence, kind``, and may have
 ``as_of`` (the day that a temporal question is about) and ``history`` (the questions before a follow-up).
-``evidence`` is a list of ``{article, quote}``: the article by its file's name (``wire.jsonl#L3`` for a line of one) or
-by its URI (a line's own URL; ``file:///…``), the quote verbatim in its text, so that it stays valid however passages
-are cut. A question that no article answers has no evidence.
+``evidence`` is a list of ``{article, quote}``: the article by its file's name or by its URI (a line's own URL;
+``file:///…``), the quote verbatim in its text, so that it stays valid however passages are cut. Of a ``multi-article``
+question every piece of evidence is needed; of any other one is enough, so that all places that answer can be listed. A
+question that no article answers has no evidence.
 """
 
 import argparse
-import json
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Literal
+from urllib.parse import unquote, urlsplit
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+
+from index.article_index import ArticleIndex
 from index.articles import Source, list_files, read_sources
 from index.clean import clean
 from index.errors import BadRequest, NotAnArticle
 from index.types import Article
 
-KINDS = (
+Kind = Literal[
     "fact",
     "list",
     "definition",
@@ -33,31 +38,42 @@ KINDS = (
     "temporal",
     "follow-up",
     "unanswerable",
-)
+]
 _IN_OTHER_WORDS = {"list", "definition", "yes-no", "multi-article"}  # the answers to these stand nowhere in one piece
 SAMPLES = Path(__file__).parent / "data" / "articles"
+_ALL = 10**9
+_STRICT = ConfigDict(extra="forbid")
 
 
+@with_config(_STRICT)
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Where an answer stands: an article by its file's name or URI, and a verbatim quote of its title or text."""
+    """Where an answer stands: an article by its file's name or URI, and a verbatim quote of its text."""
 
     article: str
     quote: str
 
 
+@with_config(_STRICT)
 @dataclass(frozen=True, slots=True)
 class GoldQuestion:
-    """A question and what is right about it; ``answers`` are all forms that count as right."""
+    """A question and what is right about it; ``answers`` are all forms that count as right.
+
+    ``place`` says where it was read, as ``gold.jsonl, line 3``.
+    """
 
     id: str
     question: str
     language: str
     answers: tuple[str, ...]
     evidence: tuple[Evidence, ...]
-    kind: str
+    kind: Kind
     as_of: str | None = None
     history: tuple[str, ...] = ()
+    place: str = field(default="", compare=False)
+
+
+_QUESTION = TypeAdapter(GoldQuestion)
 
 
 def read_gold(path: Path) -> list[GoldQuestion]:
@@ -74,55 +90,84 @@ def read_gold(path: Path) -> list[GoldQuestion]:
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                questions.append(_question(json.loads(line)))
-            except (ValueError, TypeError, KeyError) as error:
-                raise BadRequest(f"{path}, line {number}: not a gold question ({error})") from error
+                questions.append(replace(_checked(line), place=f"{path.name}, line {number}"))
+            except ValueError as error:
+                raise BadRequest(f"{path}, line {number}: {error}") from error
+    if not questions:
+        raise BadRequest(f"{path} holds no questions")
     return questions
 
 
-def _question(row: dict[str, Any]) -> GoldQuestion:
-    known = {field.name for field in fields(GoldQuestion)}
-    if not isinstance(row, dict) or (unknown := row.keys() - known):
-        raise ValueError(f"unknown keys {sorted(unknown)}" if isinstance(row, dict) else "no JSON object")
-    if not all(isinstance(row.get(name, []), list) for name in ("answers", "evidence", "history")):
-        raise ValueError("answers, evidence and history are lists")
-    evidence = tuple(Evidence(e["article"], e["quote"]) for e in row["evidence"])
-    question = GoldQuestion(
-        row["id"],
-        row["question"],
-        row["language"],
-        tuple(row["answers"]),
-        evidence,
-        row["kind"],
-        row.get("as_of"),
-        tuple(row.get("history", ())),
-    )
-    if question.kind not in KINDS:
-        raise ValueError(f"unknown kind {question.kind!r}, none of {', '.join(KINDS)}")
-    if {bool(evidence), bool(question.answers)} != {question.kind != "unanswerable"}:
+def _checked(line: str) -> GoldQuestion:
+    try:
+        question = _QUESTION.validate_json(line)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc'])) or 'the line'}: {first['msg'].lower()}") from error
+    if not any(map(str.isalnum, question.question)):
+        raise ValueError("question: it has no words")
+    if question.as_of is not None:
+        date.fromisoformat(question.as_of)
+    if {bool(question.evidence), bool(question.answers)} != {question.kind != "unanswerable"}:
         raise ValueError("an unanswerable question has no answers and no evidence, every other has both")
     return question
 
 
-def problems(questions: Sequence[GoldQuestion], articles: Mapping[str, Article]) -> Iterator[str]:
-    """Tell what is wrong: questions asked twice, quotes that stand in no article, answers that no quote holds."""
-    for what, count in Counter(q.id for q in questions).items():
-        if count > 1:
-            yield f"{what}: the id is there {count} times"
-    for asked, count in Counter((q.question.casefold(), q.as_of, *q.history) for q in questions).items():
-        if count > 1:
-            yield f"asked {count} times: {asked[0]}"
+def problems(questions: Sequence[GoldQuestion], articles: Mapping[str, Article]) -> Iterator[tuple[GoldQuestion, str]]:
+    """Tell what is wrong with which question: asked twice, quotes that stand in no article, answers in no quote."""
+    seen: dict[object, str] = {}
     for question in questions:
+        asked = (question.question.casefold(), question.as_of, *question.history)
+        for key, what in ((question.id, "the id"), (asked, "the question")):
+            if key in seen:
+                yield question, f"{what} is there already ({seen[key]})"
+            seen.setdefault(key, question.place)
         for evidence in question.evidence:
-            article = articles.get(evidence.article)
-            if article is None:
-                yield f"{question.id}: no article {evidence.article}"
-            elif evidence.quote not in article.text and evidence.quote not in article.title:
-                yield f"{question.id}: not in {evidence.article}: {evidence.quote}"
+            if complaint := _complaint(evidence, articles.get(evidence.article)):
+                yield question, complaint
         quotes = " ".join(e.quote for e in question.evidence).casefold()
         is_held = any(answer.casefold() in quotes for answer in question.answers)
         if question.evidence and question.kind not in _IN_OTHER_WORDS and not is_held:
-            yield f"{question.id}: no quote holds any of its answers {list(question.answers)}"
+            yield question, f"no quote holds any of its answers {list(question.answers)}"
+
+
+def described(found: Iterable[tuple[GoldQuestion, str]]) -> str:
+    """Give problems as lines that say where each is."""
+    return "\n".join(f"{question.place}: {question.id}: {complaint}" for question, complaint in found)
+
+
+def _complaint(evidence: Evidence, article: Article | None) -> str:
+    if complaint := missing(evidence, article):
+        return complaint
+    times = article.text.count(evidence.quote) if article else 0
+    if times > 1:
+        return f"the quote stands {times} times in {evidence.article}; quote more of it: {evidence.quote!r}"
+    return ""
+
+
+def missing(evidence: Evidence, article: Article | None) -> str:
+    """Tell why evidence cannot be found, if it cannot."""
+    if article is None:
+        return f"there is no article, or more than one, called {evidence.article}"
+    if not evidence.quote.strip() or evidence.quote not in article.text:
+        return f"the quote is not in {evidence.article}: {evidence.quote!r}"
+    return ""
+
+
+def indexed_articles(index: ArticleIndex, names: Collection[str]) -> dict[str, Article]:
+    """Find articles of an index by the names that gold questions use, URI or file name; unclear ones are left out."""
+    files: dict[str, list[str]] = defaultdict(list)
+    _, listed = index.listing(limit=_ALL)
+    for each in listed:
+        files[_file_name(each.uri)].append(each.id)
+    found = {name: index.find_articles(name) or files.get(name, []) for name in names}
+    articles = {name: index.article(ids[0]) for name, ids in found.items() if len(ids) == 1}
+    return {name: article for name, article in articles.items() if article is not None}
+
+
+def _file_name(uri: str) -> str:
+    parts = urlsplit(uri)
+    return unquote(parts.path).rsplit("/", 1)[-1] + (f"#{parts.fragment}" if parts.fragment else "")
 
 
 def named_articles(folder: Path) -> dict[str, Article]:
@@ -156,7 +201,7 @@ def main() -> None:
     except BadRequest as error:
         raise SystemExit(str(error)) from error
     found = list(problems(questions, named_articles(options.articles)))
-    print("\n".join(found) or f"{len(questions)} questions, nothing wrong")
+    print(described(found) or f"{len(questions)} questions, nothing wrong")
     print(", ".join(f"{kind} {count}" for kind, count in Counter(q.kind for q in questions).most_common()))
     raise SystemExit(bool(found))
 

@@ -1,8 +1,10 @@
-"""Reading question sets in the SQuAD format (https://rajpurkar.github.io/SQuAD-explorer/)."""
+"""SQuAD's paragraphs and questions as the benchmarks take them: lists, by number."""
 
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from eval.formats import read_squad_articles
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +22,19 @@ class SquadSet:
 
 
 def read_squad(path: Path) -> SquadSet:
-    """Read a SQuAD file."""
+    """Read a SQuAD file.
+
+    Raises:
+        BadRequest: it cannot be read, or is no such file.
+    """
     data = SquadSet([], [], [])
-    for number, article in enumerate(json.loads(path.read_text("utf-8"))["data"]):
-        for paragraph in article["paragraphs"]:
-            for qa in paragraph["qas"]:
-                data.questions.append(qa["question"])
+    for number, article in enumerate(read_squad_articles(path)):
+        for paragraph in article.paragraphs:
+            for asked in paragraph.qas:
+                data.questions.append(asked.question)
                 data.gold.append(len(data.paragraphs))
-                data.answers.append(tuple(dict.fromkeys(answer["text"] for answer in qa["answers"])))
-            data.paragraphs.append(paragraph["context"])
+                data.answers.append(tuple(dict.fromkeys(answer.text for answer in asked.answers)))
+            data.paragraphs.append(paragraph.context)
             data.articles.append(number)
     return data
 

@@ -19,7 +19,7 @@ from rag.conversation import standalone
 from rag.injection import speaks_to_a_model
 from rag.reader.multilingual_reader import MultilingualReader
 from rag.reader.pair_reader import open_pair_reader
-from rag.retrieve import HybridRetriever
+from rag.retrieve import Fusion, HybridRetriever, weighted
 from rag.settings import Settings, load_settings
 from rag.stopwatch import Stopwatch
 from rag.streaming import Step, arun, run
@@ -56,7 +56,13 @@ class Assistant:
     """
 
     def __init__(
-        self, index: ArticleIndex, reranker: Reranker, reader: Reader, settings: Settings, writer: Writer | None = None
+        self,
+        index: ArticleIndex,
+        reranker: Reranker,
+        reader: Reader,
+        settings: Settings,
+        writer: Writer | None = None,
+        fusion: Fusion = weighted,
     ) -> None:
         """Put the parts together; `open` does it with the default ones. Without a ``writer`` the reader answers."""
         self.index = index
@@ -65,6 +71,7 @@ class Assistant:
         self._settings = settings
         self._writer = writer
         self._chat = writer.chat if writer else None
+        self._fusion = fusion
 
     @classmethod
     def open(
@@ -216,7 +223,7 @@ class Assistant:
 
     def quoting(self) -> "Assistant":
         """Give the same assistant without its chat model: the reader answers, and nothing is sent anywhere."""
-        return Assistant(self.index, self._reranker, self._reader, self._settings)
+        return Assistant(self.index, self._reranker, self._reader, self._settings, fusion=self._fusion)
 
     @property
     def answerer(self) -> str:
@@ -236,14 +243,16 @@ class Assistant:
             raise BadRequest(f"cannot find {k} passages; ask for 1 or more")
         asked = self._understood(self._checked(question))
         wanted = max(k, self._settings.passages) if rerank else k
-        found = HybridRetriever(self.index, max(k, self._settings.per_article), where).retrieve(asked, wanted)
+        per_article = max(k, self._settings.per_article)
+        found = HybridRetriever(self.index, per_article, where, self._fusion).retrieve(asked, wanted)
         if not rerank:
             return found
         read = self._reranker.rerank(asked, found[: self._settings.passages])
         return [*read, *found[self._settings.passages :]][:k]
 
     def _found(self, asked: Question, where: Where) -> list[Hit]:
-        return HybridRetriever(self.index, self._settings.per_article, where).retrieve(asked, self._settings.passages)
+        retriever = HybridRetriever(self.index, self._settings.per_article, where, self._fusion)
+        return retriever.retrieve(asked, self._settings.passages)
 
     def _is_likely(self, hits: list[Hit]) -> bool:
         return any((hit.relevance or 0.0) >= self._settings.min_confidence for hit in hits)

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from index.errors import BadRequest, RagError
 from rag.settings import Settings, load_settings
 
 if TYPE_CHECKING:  # the commands import what they need: --help and errors come at once
+    from eval.command import Asked
     from index.article_index import ArticleIndex
     from index.build import Progress, Report
     from index.types import Where
@@ -33,10 +35,20 @@ examples:
   rag ask "…" --llm openai:qwen3 --base-url http://127.0.0.1:8080/v1
                                       an LLM writes, and every sentence is checked before it is shown
   rag search "agreement" -k 5         the passages alone
+  rag eval --gold questions.jsonl --out run-1
+                                      how good the answers are, with a report
   rag serve                           the chat page on http://127.0.0.1:7860, and doors for other programs
 
 The index is the folder ./rag-index, or what --index, RAG_INDEX or "index" in rag.toml says.
 """
+_COMPARE = (
+    "For every figure how much more B has than A, with the 95 % interval of the difference (the same questions drawn "
+    "for both), and the questions that went from right to wrong or the other way."
+)
+_ABLATE = (
+    "Retrieval by meaning alone, by words alone, by both fused by rank, and ours; each with and without the model that "
+    "reads; one table."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -160,6 +172,8 @@ def _parser() -> argparse.ArgumentParser:
     mcp = command("mcp", _mcp, "serve MCP clients over stdin and stdout", "Tools: ask, search, get_article.")
     _add_chat_model(mcp)
 
+    _add_evaluation(command)
+
     feedback = command("feedback", _feedback, "sum up what was said about answers on the page")
     feedback.add_argument(
         "--gold", type=Path, metavar="DIR", help="write what was approved as gold questions, and the rest as drafts"
@@ -168,6 +182,52 @@ def _parser() -> argparse.ArgumentParser:
     show = command("show", _show, "print an indexed article as it is cited")
     show.add_argument("article", metavar="ARTICLE", help="file, URL or article id")
     return parser
+
+
+def _add_evaluation(command: Callable[..., argparse.ArgumentParser]) -> None:
+    evaluation = command(
+        "eval",
+        _eval,
+        "measure how good the answers are, on questions with known answers",
+        "Asks gold questions, and writes every answer, figures with 95 % intervals and an HTML report into a folder. "
+        "Interrupted, it goes on where it stopped when called again.",
+    )
+    _add_gold(evaluation)
+    evaluation.add_argument("--out", type=Path, metavar="RUN", help="the folder to write into")
+    evaluation.add_argument(
+        "--judge", metavar="PROVIDER:MODEL", default="", help="a chat model that judges answers too"
+    )
+    evaluation.add_argument("--judge-url", metavar="URL", default="", help="its address, if OpenAI-compatible")
+    _add_chat_model(evaluation)
+    parts = evaluation.add_subparsers(title="more", metavar="compare|ablate")
+    compare = parts.add_parser("compare", help="compare two runs, question by question", description=_COMPARE)
+    compare.add_argument("before", type=Path, metavar="A", help="the folder of a run")
+    compare.add_argument("after", type=Path, metavar="B", help="the folder of another run of the same questions")
+    compare.set_defaults(run=_compare, index=None)
+    ablate = parts.add_parser("ablate", help="answer with parts left out: what is each worth?", description=_ABLATE)
+    ablate.add_argument("--index", metavar="DIR", help="the index folder (default: ./rag-index)")
+    _add_gold(ablate)
+    ablate.add_argument("--out", type=Path, metavar="FILE.json", help="also write the table into a file")
+    ablate.set_defaults(run=_ablate)
+
+
+def _add_gold(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--gold",
+        metavar="FILE",
+        help="questions with answers and evidence, one JSON object a line (README, “Measure it”); or a public set: "
+        "squad:PATH, clapnq:PATH, rgb:PATH, ru_rag_test:PATH",
+    )
+    parser.add_argument(
+        "--articles",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="PATH",
+        help="index these files for the run, instead of using an index that is there",
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="ask the first N questions alone")
+    parser.add_argument("--lenient", action="store_true", help="leave out questions whose evidence is not in the index")
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
@@ -211,6 +271,49 @@ def _where(options: argparse.Namespace) -> "Where":
         return Where(options.since, options.until, languages, sources)
     except ValueError as error:
         raise BadRequest(str(error)) from error
+
+
+# Measuring
+
+
+def _eval(options: argparse.Namespace, settings: Settings) -> int:
+    if options.out is None:
+        raise BadRequest("name a folder for the run, as in: rag eval --gold questions.jsonl --out run-1")
+    _check_extra()
+    from eval.command import evaluate
+
+    return evaluate(_asked(options), options.out, settings, options.judge, options.judge_url)
+
+
+def _compare(options: argparse.Namespace, settings: Settings) -> int:
+    _check_extra()
+    from eval.compare import compare
+
+    print(compare(options.before, options.after))
+    return 0
+
+
+def _ablate(options: argparse.Namespace, settings: Settings) -> int:
+    _check_extra()
+    from eval.ablate import ablate
+
+    return ablate(_asked(options), options.out, settings)
+
+
+def _asked(options: argparse.Namespace) -> "Asked":
+    if options.gold is None:
+        raise BadRequest("name a file of gold questions, as in: rag eval --gold questions.jsonl --out run-1")
+    if options.limit is not None and options.limit < 1:
+        raise BadRequest(f"cannot ask {options.limit} questions; --limit has to be 1 or more")
+    from eval.command import Asked
+
+    return Asked(options.gold, options.articles, options.limit, options.lenient)
+
+
+def _check_extra() -> None:
+    missing = [name for name in ("ir_measures", "matplotlib", "pymorphy3") if find_spec(name) is None]
+    if missing:
+        raise BadRequest(f"evaluation needs {', '.join(missing)}: pip install 'rag-articles[eval]'")
 
 
 # Writing

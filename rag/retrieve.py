@@ -1,8 +1,8 @@
 """Hybrid retrieval: dense and lexical evidence on one scale, fused with knowledge of how much the latter means."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from index.article_index import ArticleIndex
 from index.language import is_unspaced
@@ -19,10 +19,22 @@ _WORD = re.compile(r"\w+")
 Shape = tuple[list[str], set[tuple[str, ...]]]
 
 
-class HybridRetriever:
-    """Dense (cosine) and lexical (BM25) search, fused.
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A passage that a search found, with its cosine (-1..1) and its coverage of the question's wording (0..1)."""
 
-    The fused score is the cosine, plus `LEXICAL_WEIGHT` times the coverage, plus `FOREIGN_BONUS` for a passage in
+    passage: Passage
+    dense: float
+    coverage: float
+
+
+Fusion = Callable[[Question, Sequence[Candidate]], Sequence[float]]
+
+
+def weighted(question: Question, candidates: Sequence[Candidate]) -> list[float]:
+    """Give the fused score of each candidate, more for the better ones.
+
+    It is the cosine, plus `LEXICAL_WEIGHT` times the coverage, plus `FOREIGN_BONUS` for a passage in
     another language than the question's. Coverage is BM25 as a share of the most that this question could score (see
     `LexicalIndex.search`). Ranks would not do: where question and passages are in different languages BM25 still
     ranks, confidently, by the odd shared word, and fusing ranks lets that noise win. Coverage is low exactly then,
@@ -32,38 +44,35 @@ class HybridRetriever:
     (measured over six pairs of languages), and some coverage. Without it an answer in another language hardly ever
     comes before unrelated passages in the question's own.
     """
+    return [
+        c.dense + LEXICAL_WEIGHT * c.coverage + FOREIGN_BONUS * (c.passage.language != question.language)
+        for c in candidates
+    ]
 
-    def __init__(self, index: ArticleIndex, per_article: int, where: Where) -> None:
+
+class HybridRetriever:
+    """Dense (cosine) and lexical (BM25) search, fused."""
+
+    def __init__(self, index: ArticleIndex, per_article: int, where: Where, fusion: Fusion = weighted) -> None:
         """Search ``index`` for articles that pass ``where``, with at most ``per_article`` passages of each."""
         self._index = index
         self._per_article = per_article
         self._where = where
+        self._fusion = fusion
 
     def retrieve(self, question: Question, k: int) -> list[Hit]:
         """Give up to ``k`` hits, best first, no two of which say the same."""
-        wanted = max(_CANDIDATES, 4 * k)
-        dense: dict[int, float] = {}
-        lexical: dict[int, float] = {}
-        for where in self._parts(question):
-            dense.update(self._index.search_dense(question.vector, wanted, where))
-            found = self._index.search_lexical(question.text, question.language, wanted, where)
-            lexical.update({i: share for i, _, share in found})
-        only_lexical = self._index.vectors([i for i in lexical if i not in dense])
-        dense.update({i: float(vector @ question.vector) for i, vector in only_lexical.items()})
-        passages = self._index.passages(list(dense))
-        scores = {
-            i: dense[i] + LEXICAL_WEIGHT * lexical.get(i, 0.0) + FOREIGN_BONUS * (p.language != question.language)
-            for i, p in passages.items()
-        }
-        ranked = sorted(scores, key=lambda i: (-scores[i], i))
+        candidates = self._candidates(question, max(_CANDIDATES, 4 * k))
+        scored = zip(self._fusion(question, candidates), candidates, strict=True)
+        ranked = sorted(scored, key=lambda each: (-each[0], each[1].passage.id))
         hits: list[Hit] = []
         shapes: list[Shape] = []
-        for passage in self._chosen([passages[i] for i in ranked]):
+        for score, candidate in self._chosen(ranked):
+            passage = candidate.passage
             article = self._index.article(passage.article_id)
             if article is None:  # removed a moment ago
                 continue
-            i = passage.id
-            hit = Hit(passage, article, scores[i], len(hits) + 1, dense[i], lexical.get(i, 0.0))
+            hit = Hit(passage, article, score, len(hits) + 1, candidate.dense, candidate.coverage)
             shape = shape_of(hit.text)
             if not any(is_near_copy(shape, other) for other in shapes):
                 hits.append(hit)
@@ -71,6 +80,19 @@ class HybridRetriever:
             if len(hits) == k:
                 break
         return hits
+
+    def _candidates(self, question: Question, wanted: int) -> list[Candidate]:
+        """Give what either search finds, each with its cosine and its coverage."""
+        dense: dict[int, float] = {}
+        coverage: dict[int, float] = {}
+        for where in self._parts(question):
+            dense.update(self._index.search_dense(question.vector, wanted, where))
+            found = self._index.search_lexical(question.text, question.language, wanted, where)
+            coverage.update({i: share for i, _, share in found})
+        only_lexical = self._index.vectors([i for i in coverage if i not in dense])
+        dense.update({i: float(vector @ question.vector) for i, vector in only_lexical.items()})
+        passages = self._index.passages(list(dense))
+        return [Candidate(passage, dense[i], coverage.get(i, 0.0)) for i, passage in passages.items()]
 
     def _parts(self, question: Question) -> list[Where]:
         """Give the searches to make: one, or a second one so that the other languages have candidates at all."""
@@ -80,12 +102,13 @@ class HybridRetriever:
             return [self._where]
         return [self._where, replace(self._where, languages=foreign)]
 
-    def _chosen(self, ranked: list[Passage]) -> Iterator[Passage]:
+    def _chosen(self, ranked: Sequence[tuple[float, Candidate]]) -> Iterator[tuple[float, Candidate]]:
         taken: dict[str, int] = {}
-        for passage in ranked:
-            taken[passage.article_id] = taken.get(passage.article_id, 0) + 1
-            if taken[passage.article_id] <= self._per_article:
-                yield passage
+        for score, candidate in ranked:
+            article = candidate.passage.article_id
+            taken[article] = taken.get(article, 0) + 1
+            if taken[article] <= self._per_article:
+                yield score, candidate
 
 
 def shape_of(text: str) -> Shape:

@@ -27,7 +27,11 @@ from eval.squad import read_squad
     [
         ("The «Denver» Broncos!", "en", ["denver", "broncos"]),
         ("der Rhein-Main, die Ruhr", "de", ["der", "rheinmain", "die", "ruhr"]),
-        ("¿Cuántos? $1,5", "es", ["cuántos", "15"]),
+        ("¿Cuántos? $1,5", "es", ["cuántos", "1.5"]),
+        ("8.900, 9 640, 1,234,567: 3.1", "de", ["8900", "9640", "1234567", "3.1"]),
+        ("am 31.05.2024", "de", ["am", "31052024"]),
+        ("ฝนตก 3 วัน", "th", [*"ฝนตก", "3", *"วัน"]),
+        ("東京タワー", "ja", [*"東京タワー"]),
         ("卡罗莱纳黑豹队，308分", "zh", ["卡", "罗", "莱", "纳", "黑", "豹", "队", "308", "分"]),
         ("Anna and another", "en", ["anna", "and", "another"]),  # an article is a word of its own
         ("The, —", "en", []),
@@ -95,7 +99,10 @@ def test_an_interval_is_that_of_the_mean_and_the_same_each_time() -> None:
 
 def test_a_question_set_has_answers_and_articles(tmp_path: Path) -> None:
     def paragraph(text: str, *answers: str) -> dict[str, object]:
-        return {"context": text, "qas": [{"question": f"{a}?", "answers": [{"text": a}, {"text": a}]} for a in answers]}
+        qas = [
+            {"id": a, "question": f"{a}?", "answers": [{"text": a, "answer_start": text.index(a)}] * 2} for a in answers
+        ]
+        return {"context": text, "qas": qas}
 
     data = [{"paragraphs": [paragraph("a b", "a", "b"), paragraph("c", "c")]}, {"paragraphs": [paragraph("d", "d")]}]
     path = tmp_path / "set.json"

@@ -33,7 +33,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--articles", type=Path, default=_HERE / "eval/data/articles")
-    parser.add_argument("--questions", type=Path, default=_HERE / "eval/data/questions.jsonl")
+    parser.add_argument("--questions", type=Path, default=_HERE / "eval/data/gold_dev.jsonl")
     options = parser.parse_args()
     lines = options.questions.read_text("utf-8").splitlines()
     questions = [str(json.loads(line)["question"]) for line in lines if line.strip()]

@@ -25,7 +25,7 @@ from rag import Answer, Assistant
 from rag.settings import load_settings
 from rag.types import Done
 
-_QUESTIONS = SAMPLES.parent / "questions.jsonl"
+_QUESTIONS = SAMPLES.parent / "gold_dev.jsonl"
 _TOO_SHORT = 20  # letters: what language they are in is a guess
 
 

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 _HERE = Path(__file__).resolve().parents[2]
-_FILES = ("questions.jsonl", "gold_en_de_es.jsonl", "gold_ru_zh.jsonl")
+_FILES = ("gold_dev.jsonl", "gold.jsonl")
 _PATIENCE = 120  # seconds after which a request counts as hanging
 _STARTING = 120  # seconds that a server may take to start
 _IDLE = 0.1  # of a core: a server that uses less has nothing left to do

@@ -52,7 +52,7 @@ class MultilingualReader:
         """
         chosen = _chosen(hits, self._min_confidence)
         confidence = max((hit.relevance or 0.0 for hit in hits), default=0.0)
-        citations = [citation for hit in chosen if (citation := _cite(hit)) is not None]
+        citations = [citation for hit in chosen if (citation := cite_answer(hit)) is not None]
         if not citations:
             return Draft((), confidence)
         groups: list[list[Citation]] = []
@@ -107,7 +107,7 @@ def _sentence(citations: Sequence[Citation], is_disputed: bool) -> Sentence:
     return Sentence(citations[0].answer + when, tuple(citations), "supported")
 
 
-def _cite(hit: Hit) -> Citation | None:
+def cite_answer(hit: Hit) -> Citation | None:
     """Quote the sentence that holds a hit's answer; nothing if there is no answer in words."""
     if hit.reading is None:
         return None

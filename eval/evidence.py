@@ -1,0 +1,81 @@
+"""Where gold evidence stands in an index, and which passages and citations are that evidence."""
+
+from collections.abc import Iterable, Mapping
+
+from eval.gold import GoldQuestion
+from eval.metrics import contains
+from eval.records import Cited, Found, Piece
+from index.types import Article
+from rag.types import Citation, Hit
+
+_COVERED = 0.5  # of a quote's characters: from here on a span is taken to hold it
+
+
+def pieces_of(gold: GoldQuestion, articles: Mapping[str, Article]) -> tuple[Piece, ...]:
+    """Locate the evidence of a question that `eval.gold.problems` has nothing against."""
+    return tuple(_piece(articles[e.article], e.quote) for e in gold.evidence)
+
+
+def _piece(article: Article, quote: str) -> Piece:
+    start = article.text.index(quote)
+    return Piece(article.uri, article.language, start, start + len(quote), quote)
+
+
+def needs_of(gold: GoldQuestion) -> tuple[tuple[int, ...], ...]:
+    """Group the pieces of evidence: of each group one is enough, and every group is needed."""
+    numbers = range(len(gold.evidence))
+    if gold.kind == "multi-article":
+        return tuple((n,) for n in numbers)
+    return (tuple(numbers),) if gold.evidence else ()
+
+
+def found_of(hit: Hit, pieces: Iterable[Piece]) -> Found:
+    """Note a hit, and which pieces of evidence it covers: those of which it has at least half."""
+    passage, article = hit.passage, hit.article
+    covered = tuple(
+        n
+        for n, piece in enumerate(pieces)
+        if piece.uri == article.uri
+        and _overlap(piece, passage.start, passage.end) >= _COVERED * (piece.end - piece.start)
+    )
+    return Found(
+        uri=article.uri,
+        title=article.title,
+        start=passage.start,
+        end=passage.end,
+        language=passage.language,
+        relevance=hit.relevance,
+        text=hit.text,
+        pieces=covered,
+    )
+
+
+def cited_of(citation: Citation, article: Article | None, pieces: tuple[Piece, ...], gold: GoldQuestion) -> Cited:
+    """Note a citation, whether it is verbatim, and whether it is right.
+
+    It is right if it and a piece of evidence overlap by half of the shorter one, or if it quotes a right answer from an
+    article that evidence is in. ``article`` is the one cited, as the index holds it.
+    """
+    start, end = citation.start, citation.end
+    covered = tuple(
+        n
+        for n, piece in enumerate(pieces)
+        if piece.uri == citation.uri
+        and _overlap(piece, start, end) >= _COVERED * min(piece.end - piece.start, end - start)
+    )
+    is_there = gold.kind != "yes-no" and any(contains(citation.quote, a, gold.language) for a in gold.answers)
+    return Cited(
+        uri=citation.uri,
+        title=citation.title,
+        start=start,
+        end=end,
+        quote=citation.quote,
+        answer=citation.answer,
+        is_verbatim=article is not None and bool(citation.quote) and article.text[start:end] == citation.quote,
+        is_right=bool(covered) or (is_there and any(piece.uri == citation.uri for piece in pieces)),
+        pieces=covered,
+    )
+
+
+def _overlap(piece: Piece, start: int, end: int) -> int:
+    return max(0, min(piece.end, end) - max(piece.start, start))

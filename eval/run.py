@@ -1,0 +1,216 @@
+"""One run: every gold question is asked, and noted at once, so that an interrupted run goes on where it stopped."""
+
+import hashlib
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from eval.evidence import cited_of, found_of, needs_of, pieces_of
+from eval.gold import GoldQuestion
+from eval.records import FOUND, Cited, Record, line_of, read_json, read_records, write_json
+from eval.scores import score
+from index.article_index import ArticleIndex
+from index.errors import BadRequest, RagError
+from index.types import Article
+from rag import Answer, Assistant, Settings, Turn
+from rag.reader.multilingual_reader import cite_answer
+
+_ALL = 10**9
+_PACKAGES = ("rag-articles", "torch", "onnxruntime", "faiss-cpu", "tantivy", "numpy", "ir-measures", "pymorphy3")
+_ANSWERING = (  # settings that can change an answer
+    "embedder",
+    "passages",
+    "per_article",
+    "min_confidence",
+    "sure_confidence",
+    "llm",
+    "llm_context",
+    "llm_answer",
+    "show_unsupported",
+)
+
+Judge = Callable[[Record], float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Asks gold questions of an assistant, and notes what comes of it."""
+
+    assistant: Assistant
+    articles: Mapping[str, Article]  # by the names that the questions use
+    judge: Judge | None = None  # tells whether an answer is right: 1 or 0, or nothing
+
+    def ask(self, gold: GoldQuestion) -> Record:
+        """Ask, after the questions before it if it is a follow-up, on the day that it is about."""
+        pieces = pieces_of(gold, self.articles)
+        start = time.perf_counter()
+        try:
+            answer, error = self._answer(gold), ""
+        except RagError as failure:
+            answer, error = None, str(failure)
+        total = round(1000 * (time.perf_counter() - start), 1)
+        hits = answer.hits if answer else ()
+        cited = self._cited(answer, gold)
+        record = Record(
+            id=gold.id,
+            question=gold.question,
+            language=gold.language,
+            kind=gold.kind,
+            history=gold.history,
+            answers=gold.answers,
+            evidence=pieces,
+            needs=needs_of(gold),
+            standalone=answer.standalone if answer else gold.question,
+            status=answer.status if answer else "failed",
+            confidence=answer.confidence if answer else 0.0,
+            answerer=answer.answerer if answer else "",
+            text=answer.text if answer else "",
+            short=_short(answer),
+            found=tuple(found_of(hit, pieces) for hit in hits[:FOUND]),
+            cited=cited,
+            first=cited[0] if cited else self._would_cite(answer, gold),
+            timings={**(answer.timings if answer else {}), "total_ms": total},
+            error=error,
+        )
+        scores = score(record)
+        judged = self.judge(record) if self.judge and "f1" in scores and not record.is_refused else None
+        return replace(record, scores=scores if judged is None else {**scores, "judged": judged})
+
+    def _answer(self, gold: GoldQuestion) -> Answer:
+        today = date.fromisoformat(gold.as_of) if gold.as_of else None
+        turns: list[Turn] = []
+        for question in gold.history:
+            turns.append(self.assistant.ask(question, history=turns, today=today).turn)
+        return self.assistant.ask(gold.question, history=turns, today=today)
+
+    def _cited(self, answer: Answer | None, gold: GoldQuestion) -> tuple[Cited, ...]:
+        pieces = pieces_of(gold, self.articles)
+        citations = answer.citations if answer else ()
+        return tuple(cited_of(c, self.assistant.index.article(c.article_id), pieces, gold) for c in citations)
+
+    def _would_cite(self, answer: Answer | None, gold: GoldQuestion) -> Cited | None:
+        best = max(answer.hits if answer else (), key=lambda hit: hit.relevance or 0.0, default=None)
+        citation = cite_answer(best) if best else None
+        return cited_of(citation, best.article, pieces_of(gold, self.articles), gold) if citation and best else None
+
+
+def _short(answer: Answer | None) -> str:
+    if answer is None or answer.status == "abstained":
+        return ""
+    if answer.answerer == "reader":
+        return answer.citations[0].answer
+    return " ".join(sentence.text for sentence in answer.sentences)
+
+
+# What makes a run repeatable
+
+
+def described(gold: str, questions: Sequence[GoldQuestion], index: ArticleIndex, settings: Settings) -> dict[str, Any]:
+    """Describe a run so that it can be repeated, and told from another: questions, index, settings, versions."""
+    asked = hashlib.sha256()
+    for question in questions:
+        asked.update(repr(replace(question, place="")).encode())
+    status = index.status()
+    return {
+        "gold": {"name": gold, "sha256": asked.hexdigest(), "questions": len(questions)},
+        "index": {
+            "folder": status.folder,
+            "embedder": status.embedder,
+            "articles": status.articles,
+            "passages": status.passages,
+            "fingerprint": fingerprint(index),
+        },
+        "settings": {name: getattr(settings, name) for name in _ANSWERING},
+        "versions": {"python": platform.python_version()} | {package: version(package) for package in _PACKAGES},
+        "machine": {
+            "processor": _processor(),
+            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "system": platform.platform(),
+        },
+        "command": " ".join(["rag", *sys.argv[1:]]),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def fingerprint(index: ArticleIndex) -> str:
+    """Give 16 hexadecimal digits that stand for the articles of an index, in whatever order, and its embedder."""
+    _, listed = index.listing(limit=_ALL)
+    held = "\n".join(sorted(f"{each.uri} {each.id}" for each in listed))
+    return hashlib.sha256(f"{index.embedder.name}\n{held}".encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text("utf-8", "replace").splitlines() if info.is_file() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+# The folder of a run
+
+
+class RunFolder:
+    """The folder of one run: ``run.json`` says what is asked of what, ``records.jsonl`` grows with every question."""
+
+    def __init__(self, path: Path, run: Mapping[str, Any]) -> None:
+        """Open a folder for a run: a new one, or one that holds a part of the same run.
+
+        Raises:
+            BadRequest: it holds something else, or cannot be written to.
+        """
+        self.path = path
+        self._records = path / "records.jsonl"
+        try:
+            if (path / "run.json").is_file():
+                self.run = read_json(path / "run.json")
+                self._check_same(run)
+            elif path.is_dir() and any(path.iterdir()):
+                raise BadRequest(f"{path} holds other files: name a new folder with --out")
+            else:
+                path.mkdir(parents=True, exist_ok=True)
+                write_json(path / "run.json", run)
+                self.run = dict(run)
+            self.records = list(read_records(self._records)) if self._records.is_file() else []
+            self._records.write_text("".join(map(line_of, self.records)), "utf-8")  # without half a line at its end
+        except (OSError, ValueError) as error:
+            raise BadRequest(f"cannot use {path} for a run: {error}") from error
+
+    def _check_same(self, run: Mapping[str, Any]) -> None:
+        identity = {"gold": "sha256", "index": "fingerprint", "versions": "rag-articles"}
+        differing = [name for name, key in identity.items() if run[name][key] != self.run.get(name, {}).get(key)]
+        before = self.run.get("settings", {})
+        differing += [
+            f"{name} ({before.get(name)!r} there, {value!r} now)"
+            for name, value in (run["settings"] | {"judge": run.get("judge", "")}).items()
+            if (before | {"judge": self.run.get("judge", "")}).get(name) != value
+        ]
+        if differing:
+            raise BadRequest(f"{self.path} holds another run, with other {', '.join(differing)}: name a new folder")
+
+    def ask_all(self, questions: Sequence[GoldQuestion], ask: Callable[[GoldQuestion], Record]) -> Iterator[Record]:
+        """Ask what has not been asked yet; each record is on disk when it is given."""
+        done = {record.id for record in self.records}
+        with self._records.open("a", encoding="utf-8") as file:
+            for question in questions:
+                if question.id not in done:
+                    record = ask(question)
+                    file.write(line_of(record))
+                    file.flush()
+                    self.records.append(record)
+                    yield record
+
+
+def peak_megabytes() -> float:
+    """Give the most memory that this process has had at once, in MB; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
