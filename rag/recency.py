@@ -42,7 +42,7 @@ def preferring(scope: TimeScope, hits: Sequence[Hit]) -> list[Hit]:
             return _PREFERENCE * dates.index(hit.article.published) / (len(dates) - 1)
         return 0.0
 
-    ordered = sorted(hits, key=lambda hit: -(-1.0 if hit.relevance is None else hit.relevance + bonus(hit)))
+    ordered = sorted(hits, key=lambda hit: -(-1.0 if hit.relevance is None else hit.promise + bonus(hit)))
     return [replace(hit, rank=rank) for rank, hit in enumerate(ordered, 1)]
 
 

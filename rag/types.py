@@ -14,6 +14,8 @@ AnswerStatus = Literal["answered", "partial", "abstained"]
 Verdict = Literal["supported", "no source", "other number", "other name", "negation", "other meaning"]
 Stage = Literal["rewriting", "searching", "reading", "writing"]
 
+_HARDLY = 0.1  # a relevance (0..1)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Question:
@@ -55,6 +57,15 @@ class Hit:
     coverage: float
     reading: Reading | None = None
     relevance: float | None = None
+
+    @property
+    def promise(self) -> float:
+        """What read passages are put in order by: the relevance, or 0 of one that hardly answers.
+
+        Among such, reading tells less than retrieval did, whose order they keep (see eval/LOG.md).
+        """
+        relevance = self.relevance or 0.0
+        return relevance if relevance >= _HARDLY else 0.0
 
     @property
     def text(self) -> str:

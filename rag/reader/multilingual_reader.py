@@ -41,7 +41,7 @@ class MultilingualReader:
             read += [_with(question, hit, reading) for hit, reading in zip(some, readings, strict=True)]
             if max(hit.relevance or 0.0 for hit in read) >= _SURE:
                 break
-        read.sort(key=lambda hit: -(hit.relevance or 0.0))
+        read.sort(key=lambda hit: -hit.promise)
         return [replace(hit, rank=rank) for rank, hit in enumerate([*read, *hits[len(read) :]], 1)]
 
     def read(self, question: Question, hits: list[Hit]) -> Draft:
