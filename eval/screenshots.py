@@ -1,4 +1,4 @@
-"""Photograph the page: its main states, each as a PNG, from a server of its own over an index of the sample articles.
+"""Photograph the page and the report of an evaluation, from an index of the sample articles, each state as a PNG.
 
 python -m eval.screenshots FOLDER
 """
@@ -33,12 +33,20 @@ def main() -> None:
     expect.set_options(timeout=_ANSWERED_WITHIN)
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         index = Path(scratch) / "index"
-        command = [sys.executable, "-m", "rag", "add", str(_ARTICLES), "--index", str(index)]
-        subprocess.run(command, cwd=_ROOT, check=True, capture_output=True)
+        _rag("add", _ARTICLES, "--index", index)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         with serving(index) as address:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             _photograph(browser, address, folder)
-            browser.close()
+        run = Path(scratch) / "run"
+        _rag("eval", "--gold", _ARTICLES.parent / "gold.jsonl", "--index", index, "--out", run)
+        page = browser.new_page(viewport={"width": 1200, "height": 900})
+        page.goto((run / "report.html").as_uri())
+        page.locator("#drawings").screenshot(path=folder / "report.png")
+        browser.close()
+
+
+def _rag(*arguments: str | Path) -> None:
+    subprocess.run([sys.executable, "-m", "rag", *map(str, arguments)], cwd=_ROOT, check=True, capture_output=True)
 
 
 @contextmanager
