@@ -9,13 +9,12 @@ sample articles by shuffling their sentences and numbering them.
 import argparse
 import json
 import os
-import random
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from tqdm import tqdm
@@ -26,7 +25,6 @@ _HERE = Path(__file__).resolve().parents[2]
 _RUNS = 7
 _PASSAGES = 1000
 _COLD_SECONDS, _COLD_MEGABYTES, _WARM_MILLISECONDS = 3, 800, 900
-_NUMBERED = 4  # one sentence in so many has the copy's number put in
 
 
 def main() -> None:
@@ -113,36 +111,23 @@ def _measure_warm(articles: Path, questions: list[str], folder: Path) -> float:
 
 def _fill(articles: Path, folder: Path) -> int:
     """Index the articles, then shuffled copies of them, until there are enough passages; give how many."""
+    from eval.bench.synthetic import shuffled_copies
     from index.article_index import ArticleIndex
     from index.build import add_articles
 
     index = ArticleIndex.open(folder, create=True, say=print)
     add_articles(index, [articles])
-    originals = [(a.title, a.text, a.language, a.published) for a in index.articles()]
-    shuffler = random.Random(1)
-    copy = 0
+    originals = list(index.articles())
+    copies = shuffled_copies(originals)
     with tqdm(total=_PASSAGES, desc="passages", leave=False) as bar:
         while (passages := index.status().passages) < _PASSAGES:
             bar.update(passages - bar.n)
-            copy += 1
-            records = folder.with_name(f"copy-{copy}.jsonl")
-            with records.open("w", encoding="utf-8") as file:
-                for number, (title, text, language, published) in enumerate(originals):
-                    shuffled = " ".join(_shuffled(text, language, copy, shuffler))
-                    record = {"title": title, "text": shuffled, "url": f"copy:{copy}/{number}", "published": published}
-                    file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            records = folder.with_name("copies.jsonl")
+            some = islice(copies, len(originals))
+            records.write_text("".join(json.dumps(each, ensure_ascii=False) + "\n" for each in some), "utf-8")
             add_articles(index, [records])
     index.close()
     return passages
-
-
-def _shuffled(text: str, language: str, copy: int, shuffler: random.Random) -> Iterator[str]:
-    from index.language import sentence_spans
-
-    sentences = [text[start:end] for start, end in sentence_spans(text, language)]
-    shuffler.shuffle(sentences)
-    for n, sentence in enumerate(sentences):
-        yield f"({copy}) {sentence}" if n % _NUMBERED == 0 else sentence
 
 
 if __name__ == "__main__":

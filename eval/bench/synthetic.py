@@ -1,9 +1,17 @@
-"""Synthetic articles: words by Zipf's law, and vectors in clusters. Seeded, so that every run sees the same ones."""
+"""Synthetic articles: shuffled copies of real ones, or words by Zipf's law and vectors in clusters.
 
-from collections.abc import Iterator
+Seeded, so that every run sees the same ones.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from itertools import count
 
 import numpy as np
 import numpy.typing as npt
+
+from index.language import sentence_spans
+from index.types import Article
 
 Floats = npt.NDArray[np.float32]
 
@@ -15,6 +23,22 @@ _FLATTENED = 2.7  # Mandelbrot's correction: the commonest words are less common
 _PER_STORY = 50  # vectors around one centre
 _STORIES_PER_TOPIC = 20
 _NOISE = 2.5
+_NUMBERED = 4  # one sentence in so many has the copy's number put in
+
+
+def shuffled_copies(articles: Sequence[Article]) -> Iterator[dict[str, str | None]]:
+    """Give copies of articles without end, as records of a .jsonl file, each with its sentences in another order.
+
+    Every fourth sentence is numbered, so that no two copies have a passage in common.
+    """
+    chance = random.Random(1)
+    for copy in count(1):
+        for number, article in enumerate(articles):
+            sentences = [article.text[start:end] for start, end in sentence_spans(article.text, article.language)]
+            chance.shuffle(sentences)
+            numbered = [f"({copy}) {text}" if n % _NUMBERED == 0 else text for n, text in enumerate(sentences)]
+            url = f"copy:{copy}/{number}"
+            yield {"title": article.title, "text": " ".join(numbered), "url": url, "published": article.published}
 
 
 class Words:
