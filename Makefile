@@ -1,6 +1,7 @@
 # make run    build an index of the sample articles, ask it something, open the chat page
 # make test   the whole test suite
-# make check  what CI runs: format, lint, types, tests
+# make gate   ask a part of our own questions; fails if a figure fell below its floor
+# make check  what CI runs: format, lint, types, tests, gate
 # make lock   write requirements.lock anew from pyproject.toml
 
 PYTHON ?= python3.11
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 INDEX ?= rag-index
 export HF_HUB_OFFLINE := 1
 
-.PHONY: run install test lint types check lock clean
+.PHONY: run install test gate lint types check lock clean
 
 run: install
 	@echo "Indexing the sample articles …"
@@ -35,6 +36,9 @@ $(VENV)/installed: requirements.lock pyproject.toml
 test: install
 	$(BIN)/python -m pytest
 
+gate: install
+	$(BIN)/python -m eval.gate
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -42,7 +46,7 @@ lint: install
 types: install
 	$(BIN)/mypy
 
-check: lint types test
+check: lint types test gate
 
 lock:
 	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock

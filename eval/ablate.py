@@ -18,7 +18,7 @@ from eval.command import Asked, index_of, prepare
 from eval.formats import read_gold_set
 from eval.metrics import resample_weights
 from eval.records import Record, write_json
-from eval.run import Asker, described
+from eval.run import Asker, check_folder, described
 from eval.summary import RATIOS, cluster, ratio
 from index.article_index import ArticleIndex
 from index.e5 import say_on_stderr
@@ -95,10 +95,15 @@ def _ranks(scores: Sequence[float]) -> list[int]:
 FUSIONS: dict[str, Fusion] = {"meaning": by_meaning, "words": by_words, "ranks (RRF)": by_ranks, "ours": weighted}
 
 
-def ablate(asked: Asked, out: Path | None, settings: Settings) -> int:
-    """Ask all questions of every variant, and print the table; also write it to ``out`` if it is given."""
+def ablate(asked: Asked, out: Path, settings: Settings) -> int:
+    """Ask all questions of every variant, print the table, and write it to ``ablation.json`` in ``out``.
+
+    Raises:
+        BadRequest: the questions or the folder cannot be used.
+    """
     gold = read_gold_set(asked.gold)
-    index = ArticleIndex.open(index_of(asked, gold, out or Path("ablation"), settings), settings.embedder or None)
+    check_folder(out)
+    index = ArticleIndex.open(index_of(asked, gold, out, settings), settings.embedder or None)
     prepared = prepare(asked, gold, index)
     reader = MultilingualReader(open_pair_reader(say_on_stderr), settings.min_confidence)
     rows = {}
@@ -107,16 +112,17 @@ def ablate(asked: Asked, out: Path | None, settings: Settings) -> int:
         asker = Asker(Assistant(index, part, part, settings, fusion=fusion), prepared.articles)
         title = f"{name}, read" if is_read else name
         rows[title] = [asker.ask(q) for q in tqdm(prepared.questions, desc=title, leave=False, disable=None)]
-    print(f"{len(prepared.questions)} questions of {asked.gold}\n\n{_table(rows)}")
-    if out:
-        run = described(asked.gold, prepared.questions, index, settings)
-        write_json(out, {"run": run, "rows": {name: _values(records) for name, records in rows.items()}})
+    print(f"questions: {len(prepared.questions)}, of {asked.gold}\n\n{_table(rows)}")
+    run = described(asked.gold, prepared.questions, index, settings)
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "ablation.json", {"run": run, "rows": {name: _values(records) for name, records in rows.items()}})
     return 0
 
 
 def _values(records: Sequence[Record]) -> dict[str, float]:
-    found = {name: ratio(RATIOS[name], records).value for name in FIGURES}
-    return {**found, "p50_ms": float(np.median([record.timings["total_ms"] for record in records]))}
+    found = {name: ratio(RATIOS[name], records) for name in FIGURES}
+    values = {name: each.value for name, each in found.items() if each.count}  # without cases there is none
+    return {**values, "p50_ms": float(np.median([record.timings["total_ms"] for record in records]))}
 
 
 def _table(rows: dict[str, list[Record]]) -> str:
@@ -124,10 +130,11 @@ def _table(rows: dict[str, list[Record]]) -> str:
     lines = ["".join([f"{'':<20}", *(f"{name:>20}" for name in FIGURES), f"{'p50 ms':>8}"])]
     for title, records in rows.items():
         values = _values(records)
-        cells = [f"{values[name]:>20.3f}" for name in FIGURES]
+        cells = [f"{values[name]:>20.3f}" if name in values else f"{'':>20}" for name in FIGURES]
         lines.append("".join([f"{title:<20}", *cells, f"{values['p50_ms']:>8.0f}"]))
     last = next(reversed(rows.values()))
     weights = resample_weights([cluster(record) for record in last])
     found = [ratio(RATIOS[name], last).estimate(weights) for name in FIGURES]
-    lines.append("".join([f"{'95 % interval':<20}", *(f"[{e.low:.3f}, {e.high:.3f}]".rjust(20) for e in found)]))
+    cells = [f"[{each.low:.3f}, {each.high:.3f}]" if each.count else "" for each in found]
+    lines.append("".join([f"{'95 % interval':<20}", *(f"{cell:>20}" for cell in cells)]))
     return "\n".join(lines)

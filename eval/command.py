@@ -1,7 +1,6 @@
 """What ``rag eval`` and its parts do, from the gold questions to the report."""
 
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -16,14 +15,16 @@ from eval.gold import described as lines_of
 from eval.judge import open_judge
 from eval.records import write_json
 from eval.report import write_report
-from eval.run import Asker, RunFolder, described, peak_megabytes
+from eval.run import Asker, RunFolder, check_folder, described, peak_megabytes
 from eval.summary import summarise, table
 from index.article_index import ArticleIndex
+from index.articles import readable
 from index.build import add_articles
 from index.errors import BadRequest
 from index.types import Article
 from rag import Assistant, Settings
 
+_ALL = 10**9
 _SHOWN = 10  # problems of gold questions in one error
 
 
@@ -59,6 +60,7 @@ def evaluate(asked: Asked, out: Path, settings: Settings, judge: str = "", judge
     """
     gold = read_gold_set(asked.gold)
     judging = open_judge(settings, judge, judge_url) if judge else None
+    check_folder(out)
     folder = index_of(asked, gold, out, settings)
     assistant = Assistant.open(folder, settings)
     prepared = prepare(asked, gold, assistant.index)
@@ -66,9 +68,8 @@ def evaluate(asked: Asked, out: Path, settings: Settings, judge: str = "", judge
     run = {**run, "judge": judge, "gold": {**run["gold"], "left_out": list(prepared.left_out)}}
     kept = RunFolder(out, run)
     if kept.records:
-        print(f"{out} has {len(kept.records)} of {len(prepared.questions)} questions already; going on.")
+        print(f"{out} holds {len(kept.records)} of {len(prepared.questions)} answers already; only the rest is asked")
     asker = Asker(assistant, prepared.articles, judging)
-    start = time.perf_counter()
     with tqdm(
         total=len(prepared.questions), initial=len(kept.records), desc="Asking", unit=" questions", disable=None
     ) as bar:
@@ -77,7 +78,7 @@ def evaluate(asked: Asked, out: Path, settings: Settings, judge: str = "", judge
     summary = {
         "run": kept.run,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(time.perf_counter() - start, 1),
+        "seconds": round(sum(record.timings["total_ms"] for record in kept.records) / 1000, 1),
         "memory_mb": peak_megabytes(),
         **summarise(kept.records),
     }
@@ -89,37 +90,48 @@ def evaluate(asked: Asked, out: Path, settings: Settings, judge: str = "", judge
 
 def _print(summary: dict[str, Any], left_out: Sequence[str], out: Path) -> None:
     index = summary["run"]["index"]
-    print(f"\n{summary['questions']} questions of {index['articles']} articles in {index['folder']}\n")
+    print(f"\nquestions: {summary['questions']}; articles: {index['articles']}, in {index['folder']}\n")
     print(table(summary))
     total = next(stage for stage in summary["stages"] if stage["stage"] == "total")
     print(
         f"\nan answer takes {total['p50_ms']:.0f} ms (p50), {total['p95_ms']:.0f} ms (p95); {summary['memory_mb']} MB"
     )
     if left_out:
-        print(f"{len(left_out)} questions left out, for example {left_out[0]}")
+        print(f"left out: {len(left_out)}, for example {left_out[0]}")
     if summary["failed"]:
-        print(f"{summary['failed']} questions could not be asked: see their error in {out / 'records.jsonl'}")
+        print(f"could not be asked: {summary['failed']}; see their error in {out / 'records.jsonl'}")
     print(f"report: {out / 'report.html'}")
 
 
 def index_of(asked: Asked, gold: GoldSet, out: Path, settings: Settings) -> Path:
-    """Give the index to ask; one of the articles named, or of those that the set brings, is made first."""
+    """Give the index to ask; one of the articles named, or of those that the set brings, is made in ``out`` first."""
     if asked.articles and gold.documents is not None:
         raise BadRequest(f"{asked.gold} brings its own articles: leave --articles out")
     if not asked.articles and gold.documents is None:
         return settings.index
-    folder = out.with_name(f"{out.name}-index")
+    folder = out / "index"
+    folder.mkdir(parents=True, exist_ok=True)
+    if lost := [str(path) for path in asked.articles if not path.exists()]:
+        raise BadRequest(f"no such file or folder: {', '.join(lost)}")
     paths = list(asked.articles)
     if gold.documents is not None:
-        folder.mkdir(parents=True, exist_ok=True)
         paths = [_written(gold.documents, folder / "documents.jsonl")]
     index = ArticleIndex.open(folder, settings.embedder or None, bulk=True, create=True)
+    _remove_others(index, paths)
     with tqdm(desc="Indexing", unit=" articles", leave=False, disable=None) as bar:
         report = add_articles(index, paths, sync=True, show=lambda p: bar.update(p.report.added - bar.n) and None)
     index.close()
     for skipped in report.skipped[:_SHOWN]:
-        print(f"  skipped {skipped.uri}: {skipped.reason}")
+        print(f"  skipped {readable(skipped.uri)}: {skipped.reason}")
     return folder
+
+
+def _remove_others(index: ArticleIndex, paths: Sequence[Path]) -> None:
+    """Remove what an earlier run with other articles left in the index."""
+    named = {i for path in paths for i in index.find_articles(path.resolve().as_uri())}
+    _, held = index.listing(limit=_ALL)
+    with index.writing():
+        index.remove([each.id for each in held if each.id not in named])
 
 
 def _written(documents: Sequence[Document], path: Path) -> Path:
@@ -134,23 +146,23 @@ def prepare(asked: Asked, gold: GoldSet, index: ArticleIndex) -> Prepared:
         BadRequest: evidence is not in the index, or a question is there twice; names the lines.
     """
     questions = gold.questions[: asked.limit]
-    articles = indexed_articles(index, {e.article for q in questions for e in q.evidence})
+    names = {e.article for q in questions for e in q.evidence}
+    articles = indexed_articles(index, names)
     if gold.documents is None:
         found = list(problems(questions, articles))
     else:  # a public set is as it is; what the cleaning of its articles took away cannot be found
         found = [(q, text) for q in questions for e in q.evidence if (text := missing(e, articles.get(e.article)))]
-    left_out = [*gold.left_out, *lines_of(found).splitlines()]
-    if found and not asked.lenient and gold.documents is None:
-        raise BadRequest(_refusal(asked.gold, found, index, bool(articles)))
-    bad = {question.id for question, _ in found}
-    kept = tuple(question for question in questions if question.id not in bad)
-    if not kept:
-        raise BadRequest(_refusal(asked.gold, found, index, bool(articles)))
-    return Prepared(kept, articles, tuple(left_out))
+    reasons = {(q.id, q.place): (q, text) for q, text in reversed(found)}  # of each question the first
+    kept = tuple(q for q in questions if (q.id, q.place) not in reasons)
+    is_strict = gold.documents is None and not asked.lenient
+    if not kept or (found and is_strict):
+        raise BadRequest(_refusal(asked.gold, found, index, is_unrelated=bool(names) and not articles))
+    left_out = lines_of(reversed(reasons.values())).splitlines()
+    return Prepared(kept, articles, (*gold.left_out, *left_out))
 
 
-def _refusal(gold: str, found: Sequence[tuple[GoldQuestion, str]], index: ArticleIndex, is_related: bool) -> str:
-    if not is_related:
+def _refusal(gold: str, found: Sequence[tuple[GoldQuestion, str]], index: ArticleIndex, *, is_unrelated: bool) -> str:
+    if is_unrelated:
         return (
             f"none of the articles that {gold} asks about is in {index.folder}: it was built from others; "
             "name theirs with --index, or the files with --articles"

@@ -15,7 +15,7 @@ _IDENTITY = ("gold", "index", "settings", "versions")
 def compare(before: Path, after: Path) -> str:
     """Compare the runs in two folders; give a table, and the questions that became right or wrong.
 
-    Questions that only one of them asked are left out and counted.
+    Questions that only one of them asked, or with other answers or evidence, are left out and counted.
 
     Raises:
         BadRequest: a folder holds no run, or they have no question in common.
@@ -24,7 +24,7 @@ def compare(before: Path, after: Path) -> str:
     common = [i for i in a if i in b and _is_same(a[i], b[i])]
     if not common:
         raise BadRequest(f"{before} and {after} have no question in common")
-    only = len(a) + len(b) - 2 * len(common)
+    only = len(a | b) - len(common)
     parts = [f"A: {before}, B: {after}; {len(common)} questions" + (f", {only} left out" if only else "")]
     parts += _settings(before, after)
     parts.append(_table([a[i] for i in common], [b[i] for i in common]))
@@ -53,7 +53,9 @@ def _records(folder: Path) -> list[Record]:
 
 
 def _is_same(a: Record, b: Record) -> bool:
-    return (a.question, a.history, a.answers) == (b.question, b.history, b.answers)
+    """Tell whether two runs had the same question with the same gold; an index elsewhere has other URIs."""
+    gold_a, gold_b = ((r.question, r.history, r.answers, r.needs, [p.quote for p in r.evidence]) for r in (a, b))
+    return gold_a == gold_b
 
 
 def _settings(before: Path, after: Path) -> list[str]:
@@ -77,7 +79,7 @@ def _table(before: Sequence[Record], after: Sequence[Record]) -> str:
         is_certain = change.low > 0 or change.high < 0
         interval = f"[{change.low:+.3f}, {change.high:+.3f}]{'  *' if is_certain else ''}"
         lines.append(f"{name:<24}{old:>7.3f}{new:>7.3f}{change.value:>+8.3f}  {interval}")
-    return "\n".join([*lines, "* more than chance"])
+    return "\n".join([*lines, "* 0 is outside the interval; of twenty figures one is so by chance"])
 
 
 def _listed(title: str, records: Sequence[Record]) -> str:

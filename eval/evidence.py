@@ -61,7 +61,7 @@ def cited_of(citation: Citation, article: Article | None, pieces: tuple[Piece, .
         n
         for n, piece in enumerate(pieces)
         if piece.uri == citation.uri
-        and _overlap(piece, start, end) >= _COVERED * min(piece.end - piece.start, end - start)
+        and _overlap(piece, start, end) >= max(1, _COVERED * min(piece.end - piece.start, end - start))
     )
     is_there = gold.kind != "yes-no" and any(contains(citation.quote, a, gold.language) for a in gold.answers)
     return Cited(

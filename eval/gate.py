@@ -1,7 +1,7 @@
 """The gate: fails when a figure falls below its floor by more than noise.
 
     python -m eval.gate                     ask, and compare with the floors in eval/baseline.json
-    python -m eval.gate --raise             also write the floors of figures that rose
+    python -m eval.gate --raise             also write the floors of figures that rose, or that have none yet
     python -m eval.gate --lower recall@1    write this floor although the figure fell; say why in the commit
 
 Every second question of the gold set is asked of the sample articles, which takes about a minute. Nothing in it is left
@@ -32,6 +32,7 @@ _EVERY = 2
 _QUESTIONS = 2  # that another processor may turn
 _EXACT = {"verbatim"}  # a quote that is not in the article is never noise
 _DIGITS = 4
+_ROUNDING = 2 * 10**-_DIGITS  # of value, floor and margin
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,8 @@ class Gated:
 
     @property
     def fell(self) -> bool:
-        """Whether it is further below its floor than noise goes."""
-        return self.floor is not None and self.value < self.floor - self.margin
+        """Whether it is further below its floor than noise goes, or has no value at all (NaN)."""
+        return self.floor is not None and not self.value >= self.floor - self.margin - _ROUNDING
 
     @property
     def verdict(self) -> str:
@@ -57,9 +58,11 @@ class Gated:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Ask and compare; the exit status is 1 if a figure fell."""
+    """Ask and compare; the exit status is 1 if a figure fell or has no floor."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--raise", dest="is_raising", action="store_true", help="write the floors of figures that rose")
+    parser.add_argument(
+        "--raise", dest="is_raising", action="store_true", help="write the floors of figures that rose or have none"
+    )
     parser.add_argument("--lower", nargs="+", choices=GATED, default=[], help="write these floors even if they fall")
     options = parser.parse_args(arguments)
     floors = read_floors(BASELINE)
@@ -72,8 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if changed:
         write_json(BASELINE, {"floors": floors | changed})
         print(f"written to {BASELINE.name}: {', '.join(changed)}")
-    fallen = [figure.name for figure in figures if figure.fell and figure.name not in changed]
-    if fallen:
+    if new := [figure.name for figure in figures if figure.floor is None and figure.name not in changed]:
+        raise SystemExit(f"without a floor: {', '.join(new)}. Write it with --raise")
+    if fallen := [figure.name for figure in figures if figure.fell and figure.name not in changed]:
         raise SystemExit(f"below the floor: {', '.join(fallen)}. Mend it, or accept it with --lower {' '.join(fallen)}")
 
 
@@ -82,7 +86,10 @@ def read_floors(path: Path) -> dict[str, float]:
     if not path.is_file():
         return {}
     try:
-        return {name: float(floor) for name, floor in read_json(path)["floors"].items()}
+        floors = {name: float(floor) for name, floor in read_json(path)["floors"].items()}
+        if wrong := [name for name, floor in floors.items() if name not in GATED or not 0 <= floor <= 1]:
+            raise ValueError(f"{', '.join(wrong)}: no figure, or not 0..1")
+        return floors
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SystemExit(f'{path} is not {{"floors": {{figure: value}}}}: {error!r}') from error
 
@@ -113,11 +120,11 @@ def _margin(name: str, found: Ratio) -> float:
 
 
 def moved(figures: Sequence[Gated], *, is_raising: bool, lowered: Sequence[str]) -> dict[str, float]:
-    """Give the floors to write: of new figures, of those that rose if asked to, and of those that may fall."""
+    """Give the floors to write: if asked to, of figures that are new or rose; and of those that may fall."""
     return {
         figure.name: figure.value
         for figure in figures
-        if figure.floor is None or figure.name in lowered or (is_raising and figure.value > figure.floor)
+        if figure.name in lowered or (is_raising and (figure.floor is None or figure.value > figure.floor))
     }
 
 

@@ -31,7 +31,7 @@ _ARTICLES = {"en": {"a", "an", "the"}}
 _UNSPACED = re.compile(  # Thai, kana, Han
     r"([\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])"
 )
-_THOUSANDS = re.compile(r"(?<=\d)[ \u00a0\u2009\u202f,.](?=\d{3}(?!\d))")
+_THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}([ \u00a0\u2009\u202f,.])\d{3}(?:\1\d{3})*(?!\d)")
 _DECIMAL = re.compile(r"(?<![\d.,])(\d+)[.,](\d+)(?![.,]?\d)")
 _POINT = "\ufdd0"  # no character of any text
 _CYRILLIC = re.compile(r"[\u0400-\u04ff]")
@@ -72,7 +72,8 @@ def normalise(text: str, language: str) -> list[str]:
 
     Numbers are written in one way, unlike in SQuAD, where 3.1 is 31: «1 200» and 1.200 are 1,200, and «3,1» is 3.1.
     """
-    whole = _DECIMAL.sub(rf"\1{_POINT}\2", _THOUSANDS.sub("", text.lower()))
+    joined = _THOUSANDS.sub(lambda number: number[0].replace(number[1], ""), text.lower())
+    whole = _DECIMAL.sub(rf"\1{_POINT}\2", joined)
     kept = "".join(c for c in whole if not (unicodedata.category(c).startswith("P") or c in _ASCII_SYMBOLS))
     spaced = _UNSPACED.sub(r" \1 ", kept.replace(_POINT, "."))
     return [word for word in spaced.split() if word not in _ARTICLES.get(language, ())]
@@ -102,8 +103,8 @@ def contains(text: str, part: str, language: str) -> bool:
 def lemma_f1(answer: str, right: Sequence[str], language: str) -> float:
     """Give `token_f1` over dictionary forms of Russian words, so that «в Челябинске» and «Челябинск» share a word.
 
-    The dictionary form is the likeliest by pymorphy3 (Korobov 2015, https://arxiv.org/abs/1503.07283); words that are
-    not Cyrillic stay as they are.
+    The dictionary form is the likeliest by pymorphy3 (Korobov 2015, https://arxiv.org/abs/1503.07283), with «ё» written
+    as «е»; words that are not Cyrillic stay as they are.
     """
     words = _lemmas(answer, language)
     return max((_f1(words, _lemmas(other, language)) for other in right), default=0.0)
@@ -122,7 +123,7 @@ def _analyzer() -> "MorphAnalyzer":
 
 @lru_cache(maxsize=10_000)
 def _lemma(word: str) -> str:
-    return str(_analyzer().parse(word)[0].normal_form)
+    return str(_analyzer().parse(word)[0].normal_form).replace("ё", "е")
 
 
 def _f1(words: list[str], others: list[str]) -> float:

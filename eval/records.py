@@ -112,8 +112,8 @@ _RECORD = TypeAdapter(Record)
 
 
 def line_of(record: Record) -> str:
-    """Give a record as one line of JSON."""
-    return json.dumps(asdict(record), ensure_ascii=False) + "\n"
+    """Give a record as one line of JSON. Half a surrogate pair, which no file takes, becomes a question mark."""
+    return json.dumps(asdict(record), ensure_ascii=False).encode("utf-8", "replace").decode() + "\n"
 
 
 def read_records(path: Path) -> Iterator[Record]:
@@ -148,5 +148,5 @@ def read_json(path: Path) -> dict[str, Any]:
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON object into a file, whole or not at all."""
     part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    part.write_text(json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n", "utf-8")
     part.replace(path)

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+import filelock
 
 from eval.evidence import cited_of, found_of, needs_of, pieces_of
 from eval.gold import GoldQuestion
@@ -36,6 +38,13 @@ _ANSWERING = (  # settings that can change an answer
     "show_unsupported",
 )
 
+_FILES = {"run.json", "run.lock", "records.jsonl", "summary.json", "report.html", "ablation.json", "index"}
+_IDENTITY = {  # where run.json says by what a run is told from another
+    "questions": ("gold", "sha256"),
+    "articles": ("index", "fingerprint"),
+    "version of rag": ("versions", "rag-articles"),
+}
+
 Judge = Callable[[Record], float | None]
 
 
@@ -50,11 +59,14 @@ class Asker:
     def ask(self, gold: GoldQuestion) -> Record:
         """Ask, after the questions before it if it is a follow-up, on the day that it is about."""
         pieces = pieces_of(gold, self.articles)
-        start = time.perf_counter()
+        today = date.fromisoformat(gold.as_of) if gold.as_of else None
+        answer, error, start = None, "", time.perf_counter()
         try:
-            answer, error = self._answer(gold), ""
+            turns = self._turns(gold.history, today)
+            start = time.perf_counter()  # what came before is not part of what this answer takes
+            answer = self.assistant.ask(gold.question, history=turns, today=today)
         except RagError as failure:
-            answer, error = None, str(failure)
+            error = str(failure)
         total = round(1000 * (time.perf_counter() - start), 1)
         hits = answer.hits if answer else ()
         cited = self._cited(answer, gold)
@@ -83,12 +95,11 @@ class Asker:
         judged = self.judge(record) if self.judge and "f1" in scores and not record.is_refused else None
         return replace(record, scores=scores if judged is None else {**scores, "judged": judged})
 
-    def _answer(self, gold: GoldQuestion) -> Answer:
-        today = date.fromisoformat(gold.as_of) if gold.as_of else None
+    def _turns(self, history: Sequence[str], today: date | None) -> list[Turn]:
         turns: list[Turn] = []
-        for question in gold.history:
+        for question in history:
             turns.append(self.assistant.ask(question, history=turns, today=today).turn)
-        return self.assistant.ask(gold.question, history=turns, today=today)
+        return turns
 
     def _cited(self, answer: Answer | None, gold: GoldQuestion) -> tuple[Cited, ...]:
         pieces = pieces_of(gold, self.articles)
@@ -119,7 +130,7 @@ def described(gold: str, questions: Sequence[GoldQuestion], index: ArticleIndex,
         asked.update(repr(replace(question, place="")).encode())
     status = index.status()
     return {
-        "gold": {"name": gold, "sha256": asked.hexdigest(), "questions": len(questions)},
+        "gold": {"name": gold.rpartition("/")[2], "sha256": asked.hexdigest(), "questions": len(questions)},
         "index": {
             "folder": status.folder,
             "embedder": status.embedder,
@@ -155,6 +166,19 @@ def _processor() -> str:
 # The folder of a run
 
 
+def check_folder(path: Path) -> None:
+    """Check that a folder for a run holds nothing but a run, or is not there yet.
+
+    Raises:
+        BadRequest: it is a file, or holds something else.
+    """
+    if path.exists() and not path.is_dir():
+        raise BadRequest(f"{path} is a file: name a folder with --out")
+    others = sorted(entry.name for entry in path.iterdir() if entry.name not in _FILES) if path.exists() else []
+    if others:
+        raise BadRequest(f"{path} holds other files, such as {others[0]}: name a new folder with --out")
+
+
 class RunFolder:
     """The folder of one run: ``run.json`` says what is asked of what, ``records.jsonl`` grows with every question."""
 
@@ -162,48 +186,67 @@ class RunFolder:
         """Open a folder for a run: a new one, or one that holds a part of the same run.
 
         Raises:
-            BadRequest: it holds something else, or cannot be written to.
+            BadRequest: it holds another run, or cannot be read or written to.
         """
         self.path = path
         self._records = path / "records.jsonl"
         try:
+            check_folder(path)
+            path.mkdir(parents=True, exist_ok=True)
             if (path / "run.json").is_file():
                 self.run = read_json(path / "run.json")
                 self._check_same(run)
-            elif path.is_dir() and any(path.iterdir()):
-                raise BadRequest(f"{path} holds other files: name a new folder with --out")
             else:
-                path.mkdir(parents=True, exist_ok=True)
                 write_json(path / "run.json", run)
                 self.run = dict(run)
-            self.records = list(read_records(self._records)) if self._records.is_file() else []
-            self._records.write_text("".join(map(line_of, self.records)), "utf-8")  # without half a line at its end
+            self.records = self._read()
         except (OSError, ValueError) as error:
-            raise BadRequest(f"cannot use {path} for a run: {error}") from error
+            raise BadRequest(f"cannot use {path} for a run: {getattr(error, 'strerror', None) or error}") from error
+
+    def _read(self) -> list[Record]:
+        return list(read_records(self._records)) if self._records.is_file() else []
 
     def _check_same(self, run: Mapping[str, Any]) -> None:
-        identity = {"gold": "sha256", "index": "fingerprint", "versions": "rag-articles"}
-        differing = [name for name, key in identity.items() if run[name][key] != self.run.get(name, {}).get(key)]
-        before = self.run.get("settings", {})
+        differing = [
+            what for what, (part, key) in _IDENTITY.items() if run[part][key] != self.run.get(part, {}).get(key)
+        ]
+        before, now = ({**each.get("settings", {}), "judge": each.get("judge", "")} for each in (self.run, run))
         differing += [
             f"{name} ({before.get(name)!r} there, {value!r} now)"
-            for name, value in (run["settings"] | {"judge": run.get("judge", "")}).items()
-            if (before | {"judge": self.run.get("judge", "")}).get(name) != value
+            for name, value in now.items()
+            if before.get(name) != value
         ]
         if differing:
-            raise BadRequest(f"{self.path} holds another run, with other {', '.join(differing)}: name a new folder")
+            raise BadRequest(
+                f"{self.path} holds another run, with other {', '.join(differing)}: name a new folder with --out"
+            )
 
     def ask_all(self, questions: Sequence[GoldQuestion], ask: Callable[[GoldQuestion], Record]) -> Iterator[Record]:
-        """Ask what has not been asked yet; each record is on disk when it is given."""
-        done = {record.id for record in self.records}
-        with self._records.open("a", encoding="utf-8") as file:
+        """Ask what has not been asked yet; each record is on disk when it is given.
+
+        Raises:
+            BadRequest: another process is asking.
+        """
+        try:
+            lock = filelock.FileLock(self.path / "run.lock", timeout=0).acquire()
+        except filelock.Timeout as error:
+            raise BadRequest(f"another process is asking for {self.path}: wait until it has finished") from error
+        with lock, self._records.open("ab+") as file:
+            file.truncate(_end_of_lines(file))  # half a line, if it was stopped
+            self.records = self._read()
+            done = {record.id for record in self.records}
             for question in questions:
                 if question.id not in done:
                     record = ask(question)
-                    file.write(line_of(record))
+                    file.write(line_of(record).encode())
                     file.flush()
                     self.records.append(record)
                     yield record
+
+
+def _end_of_lines(file: BinaryIO) -> int:
+    file.seek(0)
+    return file.read().rfind(b"\n") + 1
 
 
 def peak_megabytes() -> float:

@@ -34,15 +34,19 @@ def _if_answered(name: str) -> Part:
 
 
 def _refusal_precision(record: Record) -> tuple[float, float]:
-    return float(record.is_refused and not record.is_answerable), float(record.is_refused)
+    refused = record.status == "abstained"
+    return float(refused and not record.is_answerable), float(refused)
 
 
 def _refusal_recall(record: Record) -> tuple[float, float]:
-    return float(record.is_refused and not record.is_answerable), float(not record.is_answerable)
+    refused = record.status == "abstained"
+    return float(refused and not record.is_answerable), float(not record.is_answerable)
 
 
 def _refusal_f1(record: Record) -> tuple[float, float]:
-    return 2.0 * (record.is_refused and not record.is_answerable), float(record.is_refused) + (not record.is_answerable)
+    """Twice what is both refused and unanswerable, by the sum of both: the harmonic mean of precision and recall."""
+    refused = record.status == "abstained"
+    return 2.0 * (refused and not record.is_answerable), float(refused) + (not record.is_answerable)
 
 
 def _judge_agreement(record: Record) -> tuple[float, float] | None:
@@ -63,7 +67,8 @@ RATIOS: Mapping[str, Part] = {
 """Every figure but ``aurc``, as what each question adds to its numerator and its denominator.
 
 Refusals are the answers "the articles do not say": precision is the share of them that is of unanswerable questions,
-recall the share of unanswerable questions that got one (as SQuAD 2.0 and haiku.rag count them)."""
+recall the share of unanswerable questions that got one (as SQuAD 2.0 and haiku.rag count them). A question that could
+not be asked was not refused."""
 
 
 def summarise(records: Sequence[Record]) -> dict[str, Any]:
@@ -154,7 +159,7 @@ def _stages(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 
 def table(summary: Mapping[str, Any]) -> str:
-    """Write the figures over all questions, and the main ones by language, as text for a terminal."""
+    """Write the figures over all questions as text for a terminal."""
     rows = [row for row in summary["figures"] if row["group"] == "all"]
     lines = [f"{'':<24}{'value':>7}  {'95 % interval':<15}{'questions':>10}"]
     for row in rows:

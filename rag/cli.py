@@ -193,21 +193,24 @@ def _add_evaluation(command: Callable[..., argparse.ArgumentParser]) -> None:
         "Interrupted, it goes on where it stopped when called again.",
     )
     _add_gold(evaluation)
-    evaluation.add_argument("--out", type=Path, metavar="RUN", help="the folder to write into")
     evaluation.add_argument(
         "--judge", metavar="PROVIDER:MODEL", default="", help="a chat model that judges answers too"
     )
     evaluation.add_argument("--judge-url", metavar="URL", default="", help="its address, if OpenAI-compatible")
     _add_chat_model(evaluation)
-    parts = evaluation.add_subparsers(title="more", metavar="compare|ablate")
+    parts = evaluation.add_subparsers(title="more", metavar="[compare | ablate]")
     compare = parts.add_parser("compare", help="compare two runs, question by question", description=_COMPARE)
     compare.add_argument("before", type=Path, metavar="A", help="the folder of a run")
     compare.add_argument("after", type=Path, metavar="B", help="the folder of another run of the same questions")
-    compare.set_defaults(run=_compare, index=None)
-    ablate = parts.add_parser("ablate", help="answer with parts left out: what is each worth?", description=_ABLATE)
+    compare.set_defaults(run=_compare)
+    ablate = parts.add_parser(
+        "ablate",
+        help="answer with parts left out: what is each worth?",
+        description=_ABLATE,
+        argument_default=argparse.SUPPRESS,  # what was said before "ablate" counts
+    )
     ablate.add_argument("--index", metavar="DIR", help="the index folder (default: ./rag-index)")
     _add_gold(ablate)
-    ablate.add_argument("--out", type=Path, metavar="FILE.json", help="also write the table into a file")
     ablate.set_defaults(run=_ablate)
 
 
@@ -222,10 +225,10 @@ def _add_gold(parser: argparse.ArgumentParser) -> None:
         "--articles",
         nargs="+",
         type=Path,
-        default=[],
         metavar="PATH",
         help="index these files for the run, instead of using an index that is there",
     )
+    parser.add_argument("--out", type=Path, metavar="RUN", help="the folder to write into")
     parser.add_argument("--limit", type=int, metavar="N", help="ask the first N questions alone")
     parser.add_argument("--lenient", action="store_true", help="leave out questions whose evidence is not in the index")
 
@@ -277,12 +280,10 @@ def _where(options: argparse.Namespace) -> "Where":
 
 
 def _eval(options: argparse.Namespace, settings: Settings) -> int:
-    if options.out is None:
-        raise BadRequest("name a folder for the run, as in: rag eval --gold questions.jsonl --out run-1")
-    _check_extra()
+    asked = _asked(options)
     from eval.command import evaluate
 
-    return evaluate(_asked(options), options.out, settings, options.judge, options.judge_url)
+    return evaluate(asked, options.out, settings, options.judge, options.judge_url)
 
 
 def _compare(options: argparse.Namespace, settings: Settings) -> int:
@@ -294,20 +295,21 @@ def _compare(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _ablate(options: argparse.Namespace, settings: Settings) -> int:
-    _check_extra()
+    asked = _asked(options)
     from eval.ablate import ablate
 
-    return ablate(_asked(options), options.out, settings)
+    return ablate(asked, options.out, settings)
 
 
 def _asked(options: argparse.Namespace) -> "Asked":
-    if options.gold is None:
-        raise BadRequest("name a file of gold questions, as in: rag eval --gold questions.jsonl --out run-1")
+    if options.gold is None or options.out is None:
+        raise BadRequest("name gold questions and a folder to write into: --gold questions.jsonl --out run-1")
     if options.limit is not None and options.limit < 1:
         raise BadRequest(f"cannot ask {options.limit} questions; --limit has to be 1 or more")
+    _check_extra()
     from eval.command import Asked
 
-    return Asked(options.gold, options.articles, options.limit, options.lenient)
+    return Asked(options.gold, options.articles or (), options.limit, options.lenient)
 
 
 def _check_extra() -> None:
