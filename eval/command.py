@@ -1,9 +1,10 @@
 """What ``rag eval`` and its parts do, from the gold questions to the report."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,15 @@ from eval.gold import described as lines_of
 from eval.judge import open_judge
 from eval.records import write_json
 from eval.report import write_report
-from eval.run import Asker, RunFolder, check_folder, described, peak_megabytes
+from eval.run import Asker, RunFolder, check_folder, described, fingerprint, peak_megabytes
 from eval.summary import summarise, table
 from index.article_index import ArticleIndex
-from index.articles import readable
+from index.articles import list_files, readable
 from index.build import add_articles
 from index.errors import BadRequest
 from index.types import Article
 from rag import Assistant, Settings
 
-_ALL = 10**9
 _SHOWN = 10  # problems of gold questions in one error
 
 
@@ -65,16 +65,20 @@ def evaluate(asked: Asked, out: Path, settings: Settings, judge: str = "", judge
     assistant = Assistant.open(folder, settings)
     prepared = prepare(asked, gold, assistant.index)
     run = described(asked.gold, prepared.questions, assistant.index, settings)
-    run = {**run, "judge": judge, "gold": {**run["gold"], "left_out": list(prepared.left_out)}}
+    run = {**run, "judge": f"{judge} {judge_url}".strip(), "gold": {**run["gold"], "left_out": list(prepared.left_out)}}
     kept = RunFolder(out, run)
     if kept.records:
         print(f"{out} holds {len(kept.records)} of {len(prepared.questions)} answers already; only the rest is asked")
-    asker = Asker(assistant, prepared.articles, judging)
+    asker = Asker(assistant, prepared.articles, judging, date.fromisoformat(kept.run["started"][:10]))
     with tqdm(
         total=len(prepared.questions), initial=len(kept.records), desc="Asking", unit=" questions", disable=None
     ) as bar:
         for _ in kept.ask_all(prepared.questions, asker.ask):
             bar.update()
+    if fingerprint(assistant.index) != kept.run["index"]["fingerprint"]:
+        raise BadRequest(
+            f"the index in {folder} changed while it was asked, so {out} mixes two: ask again into a new folder"
+        )
     summary = {
         "run": kept.run,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -93,9 +97,9 @@ def _print(summary: dict[str, Any], left_out: Sequence[str], out: Path) -> None:
     print(f"\nquestions: {summary['questions']}; articles: {index['articles']}, in {index['folder']}\n")
     print(table(summary))
     total = next(stage for stage in summary["stages"] if stage["stage"] == "total")
-    print(
-        f"\nan answer takes {total['p50_ms']:.0f} ms (p50), {total['p95_ms']:.0f} ms (p95); {summary['memory_mb']} MB"
-    )
+    print(f"\nan answer: {total['p50_ms']:.0f} ms (p50), {total['p95_ms']:.0f} ms (p95); {summary['memory_mb']} MB")
+    if summary["citation_characters"]:
+        print(f"a citation: {summary['citation_characters']:.0f} characters")
     if left_out:
         print(f"left out: {len(left_out)}, for example {left_out[0]}")
     if summary["failed"]:
@@ -109,29 +113,38 @@ def index_of(asked: Asked, gold: GoldSet, out: Path, settings: Settings) -> Path
         raise BadRequest(f"{asked.gold} brings its own articles: leave --articles out")
     if not asked.articles and gold.documents is None:
         return settings.index
-    folder = out / "index"
-    folder.mkdir(parents=True, exist_ok=True)
     if lost := [str(path) for path in asked.articles if not path.exists()]:
         raise BadRequest(f"no such file or folder: {', '.join(lost)}")
+    folder = _made_of(_digest(asked.articles, gold.documents or ()), out)
     paths = list(asked.articles)
     if gold.documents is not None:
         paths = [_written(gold.documents, folder / "documents.jsonl")]
     index = ArticleIndex.open(folder, settings.embedder or None, bulk=True, create=True)
-    _remove_others(index, paths)
     with tqdm(desc="Indexing", unit=" articles", leave=False, disable=None) as bar:
-        report = add_articles(index, paths, sync=True, show=lambda p: bar.update(p.report.added - bar.n) and None)
+        report = add_articles(index, paths, show=lambda p: bar.update(p.report.added - bar.n) and None)
     index.close()
     for skipped in report.skipped[:_SHOWN]:
         print(f"  skipped {readable(skipped.uri)}: {skipped.reason}")
     return folder
 
 
-def _remove_others(index: ArticleIndex, paths: Sequence[Path]) -> None:
-    """Remove what an earlier run with other articles left in the index."""
-    named = {i for path in paths for i in index.find_articles(path.resolve().as_uri())}
-    _, held = index.listing(limit=_ALL)
-    with index.writing():
-        index.remove([each.id for each in held if each.id not in named])
+def _made_of(articles: str, out: Path) -> Path:
+    """Give the folder for the index of a run, which no other index may be in: nothing is ever removed from it."""
+    folder, mark = out / "index", out / "articles.sha256"
+    if mark.is_file() and mark.read_text("utf-8") != articles:
+        raise BadRequest(f"{out} was made of other articles, or they have changed since: name a new folder with --out")
+    if folder.exists() and not mark.is_file():
+        raise BadRequest(f"{folder} is another index: name a new folder with --out")
+    folder.mkdir(parents=True, exist_ok=True)
+    mark.write_text(articles, "utf-8")
+    return folder
+
+
+def _digest(paths: Sequence[Path], documents: Sequence[Document]) -> str:
+    """Give what articles are told from others by: the files' names, sizes and times, or the documents themselves."""
+    files = [file for file in list_files(paths) if isinstance(file, Path)]
+    known = [(file.as_uri(), (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files]
+    return hashlib.sha256(repr([*known, *documents]).encode("utf-8", "replace")).hexdigest()
 
 
 def _written(documents: Sequence[Document], path: Path) -> Path:

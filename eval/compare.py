@@ -1,14 +1,17 @@
 """Two runs of the same questions: what became better, what worse, and which questions changed."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from eval.metrics import Estimate, resample_weights
 from eval.records import Record, read_json, read_records
-from eval.summary import RATIOS, cluster, ratio
+from eval.summary import FEWEST_CLUSTERS, RATIOS, cluster, ratio
 from index.errors import BadRequest
 
 _SHOWN = 20  # questions of a list
+_LONGEST = 300  # characters of each
 _IDENTITY = ("gold", "index", "settings", "versions")
 
 
@@ -35,13 +38,19 @@ def compare(before: Path, after: Path) -> str:
 
 
 def differences(before: Sequence[Record], after: Sequence[Record]) -> dict[str, tuple[float, float, Estimate]]:
-    """Give each figure of two runs of the same questions, in one order, and the difference with its interval."""
-    weights = resample_weights([cluster(record) for record in before])
+    """Give each figure of two runs of the same questions, in one order, and the difference with its interval.
+
+    The interval is NaN where so few articles are asked about that it would tell nothing.
+    """
+    clusters = [cluster(record) for record in before]
+    weights = resample_weights(clusters)
+    is_telling = len(set(clusters)) >= FEWEST_CLUSTERS
     found = {}
     for name, part in RATIOS.items():
         old, new = ratio(part, before), ratio(part, after)
         if old.count and new.count:
-            found[name] = (old.value, new.value, new.difference(old, weights))
+            change = new.difference(old, weights)
+            found[name] = (old.value, new.value, change if is_telling else replace(change, low=math.nan, high=math.nan))
     return found
 
 
@@ -65,10 +74,10 @@ def _settings(before: Path, after: Path) -> list[str]:
     except (OSError, ValueError) as error:
         raise BadRequest(f"no run that can be read: {error}") from error
     lines = [
-        f"  {part}.{key}: {a[part].get(key)!r} in A, {b[part].get(key)!r} in B"
+        f"  {part}.{key}: {a.get(part, {}).get(key)!r} in A, {b.get(part, {}).get(key)!r} in B"
         for part in _IDENTITY
-        for key in sorted({*a[part], *b[part]} - {"left_out", "folder", "name"})
-        if a[part].get(key) != b[part].get(key)
+        for key in sorted({*a.get(part, {}), *b.get(part, {})} - {"left_out", "folder", "name"})
+        if a.get(part, {}).get(key) != b.get(part, {}).get(key)
     ]
     return ["\n".join(["They differ in", *lines])] if lines else []
 
@@ -77,12 +86,20 @@ def _table(before: Sequence[Record], after: Sequence[Record]) -> str:
     lines = [f"{'':<24}{'A':>7}{'B':>7}{'B - A':>8}  95 % interval"]
     for name, (old, new, change) in differences(before, after).items():
         is_certain = change.low > 0 or change.high < 0
-        interval = f"[{change.low:+.3f}, {change.high:+.3f}]{'  *' if is_certain else ''}"
+        known = "too few articles" if math.isnan(change.low) else f"[{change.low:+.3f}, {change.high:+.3f}]"
+        interval = f"{known}{'  *' if is_certain else ''}"
         lines.append(f"{name:<24}{old:>7.3f}{new:>7.3f}{change.value:>+8.3f}  {interval}")
     return "\n".join([*lines, "* 0 is outside the interval; of twenty figures one is so by chance"])
 
 
+def _shown(text: str) -> str:
+    """Give a text as a line that a terminal shows and does not obey."""
+    return "".join(c for c in " ".join(text.split()) if c.isprintable())[:_LONGEST]
+
+
 def _listed(title: str, records: Sequence[Record]) -> str:
-    lines = [f"  {record.id}: {record.question}\n    {record.text}" for record in records[:_SHOWN]]
+    lines = [
+        f"  {_shown(record.id)}: {_shown(record.question)}\n    {_shown(record.text)}" for record in records[:_SHOWN]
+    ]
     more = [f"  … and {len(records) - _SHOWN} more"] if len(records) > _SHOWN else []
     return "\n".join([f"{len(records)} {title}" + (":" if records else ""), *lines, *more])

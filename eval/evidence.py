@@ -53,15 +53,15 @@ def found_of(hit: Hit, pieces: Iterable[Piece]) -> Found:
 def cited_of(citation: Citation, article: Article | None, pieces: tuple[Piece, ...], gold: GoldQuestion) -> Cited:
     """Note a citation, whether it is verbatim, and whether it is right.
 
-    It is right if it and a piece of evidence overlap by half of the shorter one, or if it quotes a right answer from an
-    article that evidence is in. ``article`` is the one cited, as the index holds it.
+    It is right if it has half of a piece of evidence, or if it quotes a right answer from an article that evidence is
+    in. It is verbatim if what it quotes stands at its offsets in the article that its address names. ``article`` is the
+    one cited, as the index holds it.
     """
     start, end = citation.start, citation.end
     covered = tuple(
         n
         for n, piece in enumerate(pieces)
-        if piece.uri == citation.uri
-        and _overlap(piece, start, end) >= max(1, _COVERED * min(piece.end - piece.start, end - start))
+        if piece.uri == citation.uri and _overlap(piece, start, end) >= _COVERED * (piece.end - piece.start)
     )
     is_there = gold.kind != "yes-no" and any(contains(citation.quote, a, gold.language) for a in gold.answers)
     return Cited(
@@ -71,10 +71,16 @@ def cited_of(citation: Citation, article: Article | None, pieces: tuple[Piece, .
         end=end,
         quote=citation.quote,
         answer=citation.answer,
-        is_verbatim=article is not None and bool(citation.quote) and article.text[start:end] == citation.quote,
+        is_verbatim=_is_verbatim(citation, article),
         is_right=bool(covered) or (is_there and any(piece.uri == citation.uri for piece in pieces)),
         pieces=covered,
     )
+
+
+def _is_verbatim(citation: Citation, article: Article | None) -> bool:
+    if article is None or article.uri != citation.uri or not 0 <= citation.start < citation.end:
+        return False
+    return article.text[citation.start : citation.end] == citation.quote
 
 
 def _overlap(piece: Piece, start: int, end: int) -> int:

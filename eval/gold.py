@@ -11,6 +11,7 @@ question that no article answers has no evidence.
 """
 
 import argparse
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -42,6 +43,8 @@ Kind = Literal[
 _IN_OTHER_WORDS = {"list", "definition", "yes-no", "multi-article"}  # the answers to these stand nowhere in one piece
 SAMPLES = Path(__file__).parent / "data" / "articles"
 _ALL = 10**9
+_LANGUAGE = re.compile("[a-z]{2,3}")
+_DAY = re.compile(r"(?:19|20)\d\d-\d\d-\d\d")
 _STRICT = ConfigDict(extra="forbid")
 
 
@@ -83,7 +86,7 @@ def read_gold(path: Path) -> list[GoldQuestion]:
         BadRequest: the file cannot be read, or a line is not a question; says which line and why.
     """
     try:
-        lines = path.read_text("utf-8").split("\n")
+        lines = path.read_text("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise BadRequest(f"cannot read the gold questions {path}: {error}") from error
     questions = []
@@ -106,8 +109,12 @@ def _checked(line: str) -> GoldQuestion:
         raise ValueError(f"{'.'.join(map(str, first['loc'])) or 'the line'}: {first['msg'].lower()}") from error
     if not any(map(str.isalnum, question.question)):
         raise ValueError("question: it has no words")
-    if question.as_of is not None:
-        date.fromisoformat(question.as_of)
+    if not _LANGUAGE.fullmatch(question.language):
+        raise ValueError(f"language: {question.language!r} is no code such as ru or en")
+    if wordless := [answer for answer in question.answers if not any(map(str.isalnum, answer))]:
+        raise ValueError(f"answers: {wordless[0]!r} has no words")
+    if question.as_of is not None and not (_DAY.fullmatch(question.as_of) and date.fromisoformat(question.as_of)):
+        raise ValueError(f"as_of: {question.as_of!r} is no day such as 2024-03-15")
     if {bool(question.evidence), bool(question.answers)} != {question.kind != "unanswerable"}:
         raise ValueError("an unanswerable question has no answers and no evidence, every other has both")
     return question

@@ -156,10 +156,11 @@ def operating_points(confidence: Floats, right: Truths, thresholds: Sequence[flo
 
 
 def area_under_risk(confidence: Floats, right: Truths) -> float:
-    """Give the area under the risk-coverage curve, 0 at best: the share of wrong answers, mean over all coverages.
+    """Give the area under the risk-coverage curve: the share of wrong answers, mean over all coverages; less is better.
 
-    Cases are answered from the most confident on (Geifman & El-Yaniv 2017, https://arxiv.org/abs/1705.08500); equally
-    confident ones count as their mean, so that no order among them helps.
+    Cases are answered from the most confident on (Geifman, Uziel & El-Yaniv 2019, https://arxiv.org/abs/1805.08206);
+    equally confident ones count as their mean, so that no order among them helps. It is 0 only if nothing is wrong: of
+    a share w of wrong answers, all less confident than the right ones, about w + (1 - w) ln(1 - w) is left.
     """
     _, place, counts = np.unique(-confidence, return_inverse=True, return_counts=True)
     expected = np.repeat(np.bincount(place, weights=right) / counts, counts)

@@ -108,9 +108,13 @@ def _template() -> Template:
 def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
     table: dict[str, dict[str, Estimate]] = {"all": {}}
     for row in rows:
-        estimate = Estimate(row["value"], row["low"], row["high"], row["count"])
+        estimate = Estimate(row["value"], _number(row["low"]), _number(row["high"]), row["count"])
         table.setdefault(row["group"], {})[row["figure"]] = estimate
     return table
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _members(table: Table, name: str) -> dict[str, Mapping[str, Estimate]]:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,12 +34,22 @@ _ANSWERING = (  # settings that can change an answer
     "min_confidence",
     "sure_confidence",
     "llm",
+    "base_url",
     "llm_context",
     "llm_answer",
     "show_unsupported",
 )
 
-_FILES = {"run.json", "run.lock", "records.jsonl", "summary.json", "report.html", "ablation.json", "index"}
+_FILES = {
+    "ablation.json",
+    "articles.sha256",
+    "index",
+    "records.jsonl",
+    "report.html",
+    "run.json",
+    "run.lock",
+    "summary.json",
+}
 _IDENTITY = {  # where run.json says by what a run is told from another
     "questions": ("gold", "sha256"),
     "articles": ("index", "fingerprint"),
@@ -55,16 +66,24 @@ class Asker:
     assistant: Assistant
     articles: Mapping[str, Article]  # by the names that the questions use
     judge: Judge | None = None  # tells whether an answer is right: 1 or 0, or nothing
+    today: date | None = None  # the day of questions that are about none; ``None`` for the real one
 
     def ask(self, gold: GoldQuestion) -> Record:
-        """Ask, after the questions before it if it is a follow-up, on the day that it is about."""
+        """Ask, after the questions before it if it is a follow-up, on the day that it is about.
+
+        A question that the chat model should have answered and the reader did, since it failed, counts as failed: the
+        figures are the chat model's.
+        """
         pieces = pieces_of(gold, self.articles)
-        today = date.fromisoformat(gold.as_of) if gold.as_of else None
+        today = date.fromisoformat(gold.as_of) if gold.as_of else self.today
         answer, error, start = None, "", time.perf_counter()
         try:
             turns = self._turns(gold.history, today)
             start = time.perf_counter()  # what came before is not part of what this answer takes
             answer = self.assistant.ask(gold.question, history=turns, today=today)
+            if answer.answerer != self.assistant.answerer and answer.hits:
+                error = " ".join(answer.notes)
+                answer = None
         except RagError as failure:
             error = str(failure)
         total = round(1000 * (time.perf_counter() - start), 1)
@@ -138,7 +157,7 @@ def described(gold: str, questions: Sequence[GoldQuestion], index: ArticleIndex,
             "passages": status.passages,
             "fingerprint": fingerprint(index),
         },
-        "settings": {name: getattr(settings, name) for name in _ANSWERING},
+        "settings": {name: getattr(settings, name) for name in _ANSWERING} | {"base_url": _public(settings.base_url)},
         "versions": {"python": platform.python_version()} | {package: version(package) for package in _PACKAGES},
         "machine": {
             "processor": _processor(),
@@ -148,6 +167,10 @@ def described(gold: str, questions: Sequence[GoldQuestion], index: ArticleIndex,
         "command": " ".join(["rag", *sys.argv[1:]]),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _public(address: str) -> str:
+    return re.sub("//[^/]*@", "//", address)  # no password is written down
 
 
 def fingerprint(index: ArticleIndex) -> str:
@@ -199,12 +222,18 @@ class RunFolder:
             else:
                 write_json(path / "run.json", run)
                 self.run = dict(run)
-            self.records = self._read()
+            self._by_id = self._read()
         except (OSError, ValueError) as error:
             raise BadRequest(f"cannot use {path} for a run: {getattr(error, 'strerror', None) or error}") from error
 
-    def _read(self) -> list[Record]:
-        return list(read_records(self._records)) if self._records.is_file() else []
+    @property
+    def records(self) -> list[Record]:
+        """The records so far, in the order in which the questions were asked."""
+        return list(self._by_id.values())
+
+    def _read(self) -> dict[str, Record]:
+        """Read the records; of a question that failed and was asked again, the last."""
+        return {record.id: record for record in read_records(self._records)} if self._records.is_file() else {}
 
     def _check_same(self, run: Mapping[str, Any]) -> None:
         differing = [
@@ -222,7 +251,7 @@ class RunFolder:
             )
 
     def ask_all(self, questions: Sequence[GoldQuestion], ask: Callable[[GoldQuestion], Record]) -> Iterator[Record]:
-        """Ask what has not been asked yet; each record is on disk when it is given.
+        """Ask what has not been asked yet, and again what failed; each record is on disk when it is given.
 
         Raises:
             BadRequest: another process is asking.
@@ -233,14 +262,14 @@ class RunFolder:
             raise BadRequest(f"another process is asking for {self.path}: wait until it has finished") from error
         with lock, self._records.open("ab+") as file:
             file.truncate(_end_of_lines(file))  # half a line, if it was stopped
-            self.records = self._read()
-            done = {record.id for record in self.records}
+            self._by_id = self._read()
+            done = {record.id for record in self.records if record.status != "failed"}
             for question in questions:
                 if question.id not in done:
                     record = ask(question)
                     file.write(line_of(record).encode())
                     file.flush()
-                    self.records.append(record)
+                    self._by_id[record.id] = record
                     yield record
 
 

@@ -29,7 +29,7 @@ def score(record: Record) -> dict[str, float]:
     if not record.is_answerable:
         return {**scores, "right": float(record.status == "abstained")}  # an error is no right answer
     contained = float(not record.is_refused and _is_contained(record))
-    words = (record.short, record.answers, record.language)
+    words = (record.short, () if record.is_refused else record.answers, record.language)
     return {
         **retrieval_scores(record),
         "answered": float(not record.is_refused),

@@ -136,6 +136,10 @@ def _worst(page: lxml.html.HtmlElement) -> list[str]:
     return [_text(about).split(" · ")[0] for about in page.xpath("//details/summary/span[@class='about'][2]")]
 
 
+def _interval(figure: dict[str, Any]) -> str:
+    return "–" if figure["low"] is None else f"{figure['low']:.3f}–{figure['high']:.3f}"
+
+
 # What it shows
 
 
@@ -149,7 +153,7 @@ def test_the_numbers_shown_are_those_given(tmp_path: Path) -> None:
     for name, (value, interval, count, meaning) in overall.items():
         figure = given["all", name]
         assert value == f"{figure['value']:.3f}"
-        assert interval == f"{figure['low']:.3f}–{figure['high']:.3f}"
+        assert interval == ("–" if figure["low"] is None else f"{_interval(figure)}")
         assert count == str(figure["count"])
         assert meaning
     tiles = [_text(tile) for tile in page.xpath("//li[@class='tile']")]

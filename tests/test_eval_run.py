@@ -139,7 +139,7 @@ def test_what_cannot_be_done_is_one_line(
         (_question(kind="facts"), "line 2: kind: input should be 'fact', 'list'"),
         (_question(answer="11,500"), "line 2: answer: unexpected"),
         (_question(question=" … "), "line 2: question: it has no words"),
-        (_question(as_of="yesterday"), "line 2: invalid isoformat string: 'yesterday'"),
+        (_question(as_of="yesterday"), "line 2: as_of: 'yesterday' is no day"),
         (_question(evidence=[]), "line 2: an unanswerable question has no answers and no evidence"),
         (_question(kind="unanswerable"), "line 2: an unanswerable question has no answers and no evidence"),
         (_question(evidence=[{"article": "a.txt"}]), "line 2: evidence.0.quote: field required"),
@@ -246,11 +246,24 @@ def test_the_index_of_a_run_holds_the_articles_named_and_no_others(tmp_path: Pat
     write_notes(first, [1, 2])
     write_notes(second, [2, 3])  # the second note is in both
     out = tmp_path / "run"
-    for folder, notes in ((first, [1, 2]), (second, [2, 3]), (second, [2, 3])):
-        made = index_of(Asked("gold.jsonl", [folder]), GoldSet((), None), out, Settings())
+    for _ in range(2):
+        made = index_of(Asked("gold.jsonl", [first]), GoldSet((), None), out, Settings())
         assert made == out / "index"
-        with_uris = {article.uri for article in ArticleIndex.open(made).articles()}
-        assert with_uris == {(folder / f"note-{number:04}.txt").as_uri() for number in notes}
+        assert {each.uri for each in ArticleIndex.open(made).articles()} == {p.as_uri() for p in first.iterdir()}
+    with pytest.raises(BadRequest, match="was made of other articles, or they have changed since"):
+        index_of(Asked("gold.jsonl", [second]), GoldSet((), None), out, Settings())
+    write_notes(first, [4])
+    with pytest.raises(BadRequest, match="was made of other articles, or they have changed since"):
+        index_of(Asked("gold.jsonl", [first]), GoldSet((), None), out, Settings())
+    assert len(list(ArticleIndex.open(out / "index").articles())) == 2
+
+
+def test_an_index_of_the_users_own_is_never_written_to(sample_index_folder: Path, tmp_path: Path) -> None:
+    write_notes(tmp_path / "notes", [1])
+    shutil.copytree(sample_index_folder, tmp_path / "mine" / "index")
+    with pytest.raises(BadRequest, match="is another index: name a new folder with --out"):
+        index_of(Asked("gold.jsonl", [tmp_path / "notes"]), GoldSet((), None), tmp_path / "mine", Settings())
+    assert ArticleIndex.open(tmp_path / "mine" / "index").status().articles == 28
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -584,16 +597,21 @@ def test_a_finished_run_is_reported_anew_and_nothing_is_asked(
     (out / "report.html").unlink()
     (out / "summary.json").unlink()
 
-    def ask(self: Asker, gold: GoldQuestion) -> Record:
-        raise AssertionError(f"{gold.id} was asked again")
+    asked: list[str] = []
+    ask = Asker.ask
 
-    monkeypatch.setattr(Asker, "ask", ask)
+    def noted(self: Asker, gold: GoldQuestion) -> Record:
+        asked.append(gold.id)
+        return ask(self, gold)
+
+    monkeypatch.setattr(Asker, "ask", noted)
     assert main(["eval", "--gold", str(gold_file), "--out", str(out), "--index", str(sample_index_folder)]) == 1
     shown = capsys.readouterr().out
     assert f"{out} holds 6 of 6 answers already" in shown and "could not be asked: 1" in shown
     assert "recall@5" in shown and f"report: {out / 'report.html'}" in shown
     assert {path.name for path in out.iterdir()} == RUN_FILES
-    assert (out / "records.jsonl").read_bytes() == (finished / "records.jsonl").read_bytes()
+    assert asked == ["fails"], "what failed is asked again, and nothing else"
+    assert (out / "records.jsonl").read_bytes().startswith((finished / "records.jsonl").read_bytes())
     assert _steady(read_json(out / "summary.json")) == _steady(read_json(finished / "summary.json"))
 
     arguments = [
@@ -711,6 +729,6 @@ def test_a_public_set_is_asked_of_its_own_articles(tmp_path: Path, capsys: pytes
     assert right.short == "1962" and right.cited[0].quote == "The harbour of Linz was opened in 1962."
     assert right.scores["exact_match"] == 1.0 and right.scores["citation_precision"] == 1.0
     assert refused.status == "abstained" and refused.scores == {"right": 1.0}
-    assert {path.name for path in out.iterdir()} == RUN_FILES | {"index"}
+    assert {path.name for path in out.iterdir()} == RUN_FILES | {"articles.sha256", "index"}
     run = read_json(out / "run.json")
     assert "set.json" in run["gold"]["name"] and len(run["gold"]["left_out"]) == 1

@@ -105,13 +105,13 @@ def test_a_passage_covers_the_evidence_that_it_has_half_of(start: int, end: int,
         ("40 pounds a month", (0,)),  # a part of it
         (TRAM.text, (0,)),  # and all around it
         ("40 pounds a month. Nobody pays", (0,)),  # 18 of the evidence's 27
-        ("40 pounds", (0,)),  # a small part
-        ("unds a month. Nobody pays ", (0,)),  # 13 of 26
-        ("nds a month. Nobody pays 4", ()),  # 12 of 26
+        ("pounds a month", (0,)),  # 14 of 27
+        ("pounds a mont", ()),  # 13 of 27
+        ("unds a month. Nobody pays ", ()),
         ("The tram opens in May.", ()),
     ],
 )
-def test_a_citation_is_evidence_where_it_overlaps_by_half_of_the_shorter(quote: str, pieces: tuple[int, ...]) -> None:
+def test_a_citation_is_evidence_if_it_has_half_of_it(quote: str, pieces: tuple[int, ...]) -> None:
     cited = cited_of(_citation(TRAM, quote), TRAM, _pieces(GOLD), GOLD)
     assert cited.pieces == pieces
     assert cited.is_right == bool(pieces)
@@ -122,6 +122,8 @@ def test_a_citation_is_right_that_quotes_a_right_answer_in_an_article_of_the_evi
     elsewhere = cited_of(_citation(TRAM, "Nobody pays 40 pounds twice."), TRAM, _pieces(GOLD), GOLD)
     assert (elsewhere.is_right, elsewhere.pieces) == (True, ())
     assert not cited_of(_citation(BUS, PASS), BUS, _pieces(GOLD), GOLD).is_right
+    alone = cited_of(_citation(TRAM, "40 pounds"), TRAM, _pieces(GOLD), GOLD)
+    assert (alone.is_right, alone.pieces) == (True, ()), "too little to be the evidence, but the answer itself"
     asked = replace(GOLD, kind="yes-no", answers=("no", "nobody"))
     assert not cited_of(_citation(TRAM, "Nobody pays 40 pounds twice."), TRAM, _pieces(asked), asked).is_right
 

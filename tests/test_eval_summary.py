@@ -311,9 +311,24 @@ def test_an_interval_draws_all_questions_about_an_article_together() -> None:
     together = [replace(record, evidence=(same,)) for record in apart]
     wide = next(f for f in figures(apart) if f.figure == "containment")
     whole = next(f for f in figures(together) if f.figure == "containment")
-    assert wide.value == 0.5
+    assert wide.value == 0.5 and wide.low is not None and wide.high is not None
     assert wide.high - wide.low == pytest.approx(2 * 1.96 * 0.5 / math.sqrt(40), rel=0.15)
-    assert (whole.low, whole.value, whole.high) == (0.5, 0.5, 0.5)  # one article, drawn each time
+    assert (whole.low, whole.value, whole.high) == (None, 0.5, None)  # of one article nothing can be drawn
+
+
+@pytest.mark.parametrize(("articles", "is_told"), [(9, False), (10, True)])
+def test_there_is_no_interval_where_too_few_articles_are_asked_about(articles: int, is_told: bool) -> None:
+    records = [_record(str(n), is_right=n % 2 == 0) for n in range(articles)]
+    found = next(f for f in figures(records) if f.figure == "containment")
+    assert (found.low is not None) == (found.high is not None) == is_told
+    shown = next(line for line in table(summarise(records)).splitlines() if line.startswith("containment "))
+    assert ("[" in shown) == is_told
+
+
+def test_where_all_questions_come_out_alike_the_interval_is_wilsons() -> None:
+    found = {f.figure: f for f in figures([_record(str(n)) for n in range(20)])}["containment"]
+    assert found.value == found.high == 1
+    assert found.low == pytest.approx(1 / (1 + 1.96**2 / 20), abs=1e-4)
 
 
 def test_the_same_records_give_the_same_summary_and_it_is_json() -> None:
@@ -324,7 +339,7 @@ def test_the_same_records_give_the_same_summary_and_it_is_json() -> None:
     written = json.dumps(summarise(records), allow_nan=False)
     assert json.dumps(summarise(records), allow_nan=False) == written
     for figure in json.loads(written)["figures"]:
-        assert 0 <= figure["low"] <= figure["high"] <= 1
+        assert figure["low"] is figure["high"] is None or 0 <= figure["low"] <= figure["high"] <= 1
         assert 0 <= figure["value"] <= 1 and figure["count"] > 0
 
 
@@ -344,7 +359,7 @@ def test_the_table_has_each_figure_over_all_questions_once() -> None:
     given = [figure for figure in figures(records) if figure.group == "all"]
     assert [line.split()[0] for line in lines] == [figure.figure for figure in given]
     row = next(line for line in lines if line.startswith("containment "))
-    assert row.split() == ["containment", "0.500", "[0.000,", "1.000]", "2"]
+    assert row.split() == ["containment", "0.500", "2"], "two articles give no interval"
 
 
 # Two runs

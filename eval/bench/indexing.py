@@ -42,7 +42,7 @@ def main() -> None:
         ("… again, nothing changed", "again_seconds", _AGAIN),
     ):
         _print(title, 60 * len(articles) / plain[key], 60 * len(articles) / ours[key], to_reach)
-    _print("seconds to the first answer, one article", starts[_PLAIN], starts[_OURS])
+    _print("seconds to the first passage, one article", starts[_PLAIN], starts[_OURS])
     _print("memory at its peak, MB", plain["peak_mb"], ours["peak_mb"])
 
 
@@ -72,7 +72,7 @@ def _runs(articles: Sequence[Article], venvs: Path, rounds: int) -> dict[str, li
 
 
 def _start_up(article: Article, name: str, venvs: Path) -> float:
-    """Give the seconds of a new process that loads all, indexes one article, and finds an answer."""
+    """Give the seconds of a new process that loads all, indexes one article twice, and finds a passage."""
     peers = [peer for peer in PEERS if peer.name == name]
     return timed(run_all, peers, [article], [_ASKED], venvs, 1)[1]
 

@@ -31,11 +31,11 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from eval.gold import SAMPLES, GoldQuestion, named_articles, read_gold
+from eval.gold import SAMPLES, GoldQuestion, described, named_articles, problems, read_gold
 from eval.metrics import Estimate, estimate, mean_of
 from eval.peers.relevance import FoundPassage, Need, first_rank, needs_of, recall, reciprocal_rank
 from eval.peers.running import PEERS, VENVS, Peer, run_all
-from index.errors import RagError
+from index.errors import BadRequest, RagError
 from index.types import Article
 
 _GOLD = [SAMPLES.parent / "gold.jsonl"]
@@ -76,7 +76,12 @@ def main(arguments: Sequence[str] | None = None, peers: Sequence[Peer] = PEERS) 
     options = parser.parse_args(arguments)
     articles = named_articles(options.articles)
     try:
-        cases = _cases([question for path in options.gold or _GOLD for question in read_gold(path)], articles)
+        questions = [question for path in options.gold or _GOLD for question in read_gold(path)]
+        if found := list(problems(questions, articles)):
+            raise BadRequest(described(found))
+        cases = _cases(questions, articles)
+        if not cases:
+            raise BadRequest("none of the questions is answerable and stands alone")
         chosen = [peer for peer in peers if peer.name in options.peers]
         asked = [case.question for case in cases]
         distinct = list({article.uri: article for article in articles.values()}.values())
