@@ -163,9 +163,7 @@ def test_the_numbers_shown_are_those_given(tmp_path: Path) -> None:
     by_language = _rows(page, "by-language")
     assert list(by_language) == ["ar", "en", "ru", "zh"]
     recall = given["language zh", "recall@5"]
-    assert by_language["zh"][0] == (
-        f"{recall['value']:.3f} {recall['low']:.3f}–{recall['high']:.3f} · {recall['count']}"
-    )
+    assert by_language["zh"][0] == (f"{recall['value']:.3f} {_interval(recall)} · {recall['count']}")
     assert page.xpath("//h2[@id='by-kind']/following::table[1]/thead/tr/th/text()") == ["Kind", *HEADLINES[:-1]]
     by_kind = _rows(page, "by-kind")
     assert by_kind["unanswerable"][0] == "–"
