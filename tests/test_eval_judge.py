@@ -186,3 +186,12 @@ def test_the_key_file_of_the_answering_model_goes_to_its_provider_alone(
 def test_a_judge_that_cannot_be_used_is_refused_before_the_run(model: str, url: str, said: str) -> None:
     with pytest.raises(BadRequest, match=said):
         open_judge(Settings(base_url="http://127.0.0.1:1"), model, url)
+
+
+def test_a_judge_that_fails_three_times_in_a_row_is_asked_no_more(capsys: pytest.CaptureFixture[str]) -> None:
+    replies = [Reply(status=500), Reply(status=500), Reply(["No."]), *[Reply(status=500)] * 3, Reply(["Yes."])]
+    with FaultyServer(replies) as server:
+        judge = _judge(server.base_url)
+        assert [judge(_record()) for _ in range(8)] == [None, None, 0.0, None, None, None, None, None]
+        assert len(server.requests) == 6
+    assert "failed three times in a row and is asked no more" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import SAMPLES, SUBPROCESS, ScriptedPairs, TinyEmbedder, make_article, open_index, write_notes
+from servers import FaultyServer, Reply
 
 import rag.cli
 from eval.command import Asked, index_of, prepare
@@ -340,6 +341,17 @@ def test_a_question_is_asked_on_the_day_that_it_is_about(tmp_path: Path) -> None
     assert found == {"2024-03-20": ["file:///2024-02-10.txt"], "2024-04-20": ["file:///2024-03-10.txt"]}
 
 
+def test_a_question_that_the_reader_answers_for_a_chat_model_that_is_down_has_failed(
+    sample_index_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with FaultyServer([Reply(status=500)]) as server:
+        settings = Settings(llm="openai:down", base_url=server.base_url, llm_retries=0)
+        assistant = Assistant.open(sample_index_folder, settings)
+        record = Asker(assistant, {}).ask(GoldQuestion("q", CORK, "en", (), (), "unanswerable"))
+    assert record.status == "failed" and record.error and record.text == "" and not record.cited
+
+
 def test_what_would_have_been_quoted_is_noted_where_nothing_was(tmp_path: Path) -> None:
     article = make_article("file:///a.txt", "The tram will cost 50 million.")
     reader = MultilingualReader(ScriptedPairs({"50 million": -3.0}), 0.5)
@@ -627,6 +639,29 @@ def test_a_finished_run_is_reported_anew_and_nothing_is_asked(
     ]
     assert main(arguments) == 2
     assert "holds another run, with other questions" in capsys.readouterr().err
+
+
+def test_an_index_that_changes_while_it_is_asked_is_noticed(
+    gold_file: Path,
+    sample_index_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copytree(sample_index_folder, tmp_path / "index")
+    (note,) = write_notes(tmp_path / "notes", [1])
+    ask = Asker.ask
+
+    def adding(self: Asker, gold: GoldQuestion) -> Record:
+        if gold.id == "none":
+            assert main(["add", str(note), "--index", str(tmp_path / "index")]) == 0
+        return ask(self, gold)
+
+    monkeypatch.setattr(Asker, "ask", adding)
+    out = tmp_path / "run"
+    assert main(["eval", "--gold", str(gold_file), "--out", str(out), "--index", str(tmp_path / "index")]) == 2
+    assert "changed while it was asked" in capsys.readouterr().err
+    assert not (out / "summary.json").exists()
 
 
 def _begun(arguments: list[str], out: Path, is_enough: Callable[[int], bool]) -> subprocess.Popen[str]:

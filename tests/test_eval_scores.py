@@ -128,6 +128,18 @@ def test_a_citation_is_right_that_quotes_a_right_answer_in_an_article_of_the_evi
     assert not cited_of(_citation(TRAM, "Nobody pays 40 pounds twice."), TRAM, _pieces(asked), asked).is_right
 
 
+def test_a_citation_is_verbatim_only_at_its_own_offsets_in_the_article_of_its_address() -> None:
+    good = _citation(TRAM, COST)
+    moved = [replace(good, start=good.start + 1), replace(good, end=good.end + 1), replace(good, quote=COST.upper())]
+    from_the_end = replace(good, start=good.start - len(TRAM.text), end=good.end - len(TRAM.text))
+    assert TRAM.text[from_the_end.start : from_the_end.end] == COST, "Python slices so, offsets are not meant so"
+    elsewhere = replace(good, uri=BUS.uri)
+    assert cited_of(good, TRAM, _pieces(GOLD), GOLD).is_verbatim
+    for bad in (*moved, from_the_end, elsewhere):
+        assert not cited_of(bad, TRAM, _pieces(GOLD), GOLD).is_verbatim
+    assert not cited_of(good, None, _pieces(GOLD), GOLD).is_verbatim
+
+
 def test_nothing_is_right_about_what_no_article_answers() -> None:
     gold = replace(GOLD, kind="unanswerable", answers=(), evidence=())
     assert not cited_of(_citation(TRAM, COST), TRAM, (), gold).is_right
