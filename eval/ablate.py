@@ -29,6 +29,11 @@ from rag.retrieve import Candidate, Fusion, weighted
 from rag.types import Draft, Question
 
 _RRF = 60  # the constant of reciprocal rank fusion
+_LEGEND = (
+    "meaning, words, ranks, ours: how what both searches find is put in order (cosine, BM25, RRF, the default).\n"
+    "read: the model that reads puts it in order anew, answers or refuses. Otherwise the first passage is the answer,\n"
+    "whole: it is never refused, and being long it holds a right answer often."
+)
 FIGURES = ("recall@1", "recall@5", "mrr@10", "containment", "citation_precision", "refusal_f1")
 
 
@@ -115,6 +120,7 @@ def ablate(asked: Asked, out: Path, settings: Settings) -> int:
     print(f"questions: {len(prepared.questions)}, of {asked.gold}\n\n{_table(rows)}")
     run = described(asked.gold, prepared.questions, index, settings)
     out.mkdir(parents=True, exist_ok=True)
+    print(f"written to {out / 'ablation.json'}")
     write_json(out / "ablation.json", {"run": run, "rows": {name: _values(records) for name, records in rows.items()}})
     return 0
 
@@ -136,5 +142,5 @@ def _table(rows: dict[str, list[Record]]) -> str:
     weights = resample_weights([cluster(record) for record in last])
     found = [ratio(RATIOS[name], last).estimate(weights) for name in FIGURES]
     cells = [f"[{each.low:.3f}, {each.high:.3f}]" if each.count else "" for each in found]
-    lines.append("".join([f"{'95 % interval':<20}", *(f"{cell:>20}" for cell in cells)]))
-    return "\n".join(lines)
+    lines.append("".join([f"{'  95 % interval':<20}", *(f"{cell:>20}" for cell in cells)]))
+    return "\n".join([*lines, "", _LEGEND])

@@ -58,7 +58,8 @@ def _records(folder: Path) -> list[Record]:
     try:
         return list(read_records(folder / "records.jsonl"))
     except (OSError, ValueError) as error:
-        raise BadRequest(f"{folder} holds no run that can be read: {error}") from error
+        why = "there is no records.jsonl in it" if isinstance(error, OSError) else str(error)
+        raise BadRequest(f"{folder} holds no run that can be read: {why}") from error
 
 
 def _is_same(a: Record, b: Record) -> bool:
@@ -72,7 +73,7 @@ def _settings(before: Path, after: Path) -> list[str]:
     try:
         a, b = (read_json(folder / "run.json") for folder in (before, after))
     except (OSError, ValueError) as error:
-        raise BadRequest(f"no run that can be read: {error}") from error
+        raise BadRequest(f"no run that can be read: {getattr(error, 'filename', None) or error}") from error
     lines = [
         f"  {part}.{key}: {a.get(part, {}).get(key)!r} in A, {b.get(part, {}).get(key)!r} in B"
         for part in _IDENTITY
@@ -89,7 +90,9 @@ def _table(before: Sequence[Record], after: Sequence[Record]) -> str:
         known = "too few articles" if math.isnan(change.low) else f"[{change.low:+.3f}, {change.high:+.3f}]"
         interval = f"{known}{'  *' if is_certain else ''}"
         lines.append(f"{name:<24}{old:>7.3f}{new:>7.3f}{change.value:>+8.3f}  {interval}")
-    return "\n".join([*lines, "* 0 is outside the interval; of twenty figures one is so by chance"])
+    if any(line.endswith("*") for line in lines):
+        lines.append("* 0 is outside the interval; of twenty figures one is so by chance")
+    return "\n".join(lines)
 
 
 def _shown(text: str) -> str:

@@ -11,16 +11,18 @@ question that no article answers has no evidence.
 """
 
 import argparse
+import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from pydantic_core import ErrorDetails
 
 from index.article_index import ArticleIndex
 from index.articles import Source, list_files, read_sources
@@ -45,6 +47,7 @@ SAMPLES = Path(__file__).parent / "data" / "articles"
 _ALL = 10**9
 _LANGUAGE = re.compile("[a-z]{2,3}")
 _DAY = re.compile(r"(?:19|20)\d\d-\d\d-\d\d")
+_FEWEST_PIECES = 2
 _STRICT = ConfigDict(extra="forbid")
 
 
@@ -87,8 +90,10 @@ def read_gold(path: Path) -> list[GoldQuestion]:
     """
     try:
         lines = path.read_text("utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadRequest(f"cannot read the gold questions {path}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"cannot read the gold questions {path}: it is not in UTF-8; save it so") from error
+    except OSError as error:
+        raise BadRequest(f"cannot read the gold questions {path}: {(error.strerror or str(error)).lower()}") from error
     questions = []
     for number, line in enumerate(lines, 1):
         if line.strip():
@@ -103,10 +108,15 @@ def read_gold(path: Path) -> list[GoldQuestion]:
 
 def _checked(line: str) -> GoldQuestion:
     try:
-        question = _QUESTION.validate_json(line)
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"no JSON object ({getattr(error, 'msg', error)})") from error
+    if not isinstance(row, dict):
+        raise ValueError("no JSON object")
+    try:
+        question = _QUESTION.validate_python({"answers": [], "evidence": [], **row})
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc'])) or 'the line'}: {first['msg'].lower()}") from error
+        raise ValueError("; ".join(map(_in_words, error.errors()))) from error
     if not any(map(str.isalnum, question.question)):
         raise ValueError("question: it has no words")
     if not _LANGUAGE.fullmatch(question.language):
@@ -115,9 +125,28 @@ def _checked(line: str) -> GoldQuestion:
         raise ValueError(f"answers: {wordless[0]!r} has no words")
     if question.as_of is not None and not (_DAY.fullmatch(question.as_of) and date.fromisoformat(question.as_of)):
         raise ValueError(f"as_of: {question.as_of!r} is no day such as 2024-03-15")
+    if question.kind == "follow-up" and not question.history:
+        raise ValueError("a follow-up has history: the questions before it")
+    if question.kind == "multi-article" and len(question.evidence) < _FEWEST_PIECES:
+        raise ValueError("a multi-article question has two pieces of evidence or more; all are needed")
     if {bool(question.evidence), bool(question.answers)} != {question.kind != "unanswerable"}:
         raise ValueError("an unanswerable question has no answers and no evidence, every other has both")
     return question
+
+
+def _in_words(error: ErrorDetails) -> str:
+    where = ".".join(map(str, error["loc"]))
+    known = ", ".join(field.name for field in fields(GoldQuestion) if field.name != "place")
+    said = {
+        "missing": "is missing",
+        "unexpected_keyword_argument": f"is no field; there are {known}",
+        "tuple_type": 'has to be a list, as in ["…"]',
+        "string_type": "has to be a text in quotation marks",
+        "dataclass_type": 'has to be an object, as in {"article": "…", "quote": "…"}',
+    }
+    if error["type"] == "literal_error":
+        return f"{where} has to be {error['ctx']['expected']}"
+    return f"{where} {said.get(error['type'], error['msg'].lower())}"
 
 
 def problems(questions: Sequence[GoldQuestion], articles: Mapping[str, Article]) -> Iterator[tuple[GoldQuestion, str]]:

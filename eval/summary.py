@@ -87,16 +87,16 @@ def figures(records: Sequence[Record]) -> Iterator[Figure]:
     """Give all figures of all groups; those without a case are left out."""
     for group, members in groups(records).items():
         weights = resample_weights([cluster(record) for record in members])
-        are_mixed = len({record.is_answerable for record in members}) > 1  # else refusals tell nothing
+        sorts = {record.is_answerable for record in members}
         for name, part in RATIOS.items():
-            if name.startswith("refusal") and not are_mixed:
+            if name in ("refusal_precision", "refusal_f1") and len(sorts) == 1:  # it could only be 0, or 1
                 continue
             found = ratio(part, members).estimate(weights)
             if found.count:
                 about = {cluster(record) for record in members if (part(record) or (0.0, 0.0))[1]}
                 yield _figure(name, group, found, len(about))
         asked = [record for record in members if record.status != "failed"]
-        if asked:
+        if asked and True in sorts:
             yield _figure("aurc", group, _area(asked), len({cluster(record) for record in asked}))
 
 

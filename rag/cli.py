@@ -306,6 +306,8 @@ def _asked(options: argparse.Namespace) -> "Asked":
         raise BadRequest("name gold questions and a folder to write into: --gold questions.jsonl --out run-1")
     if options.limit is not None and options.limit < 1:
         raise BadRequest(f"cannot ask {options.limit} questions; --limit has to be 1 or more")
+    if options.articles and options.index:
+        raise BadRequest("--articles makes an index of its own: leave --index out, or --articles")
     _check_extra()
     from eval.command import Asked
 

@@ -75,7 +75,7 @@ def print_answer(answer: Answer) -> None:
 
 def _footer(answer: Answer) -> str:
     if answer.citations:
-        as_of = f"{messages.as_of(answer.language, answer.as_of)} " if answer.as_of else ""
+        as_of = f"{messages.as_of('en', answer.as_of)} " if answer.as_of else ""
         if answer.answerer != "reader":
             return f"{as_of}Written by {answer.answerer}; every sentence above was checked against its quote."
         return f"{as_of}Confidence {int(100 * answer.confidence)}%; quoted word for word."

@@ -113,6 +113,18 @@ def test_articles_of_an_index_are_found_by_uri_and_by_file_name_where_that_is_cl
     assert {name: article.uri for name, article in found.items()} == {n: uri for uri, own in named.items() for n in own}
 
 
+def test_an_unanswerable_question_may_leave_out_what_it_has_not(tmp_path: Path) -> None:
+    row = {"id": "t-2", "question": "Who made the lamps?", "language": "en", "kind": "unanswerable"}
+    (question,) = read_gold(_file(tmp_path, row))
+    assert question.answers == question.evidence == ()
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    path = _file(tmp_path, GOOD)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert [question.id for question in read_gold(path)] == ["t-1"]
+
+
 def test_questions_and_ids_that_are_there_twice_are_found(tmp_path: Path) -> None:
     found = _found(tmp_path, GOOD, GOOD | {"question": "HOW many lamps does Tarn have?"})
     assert found == [
@@ -129,20 +141,26 @@ def test_one_follow_up_may_be_asked_in_two_conversations(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        (GOOD | {"kind": "riddle"}, "line 1: kind: input should be 'fact', "),
-        (GOOD | {"evidences": []}, "line 1: evidences: unexpected"),
+        (GOOD | {"kind": "riddle"}, "line 1: kind has to be 'fact', "),
+        (GOOD | {"evidences": []}, "line 1: evidences is no field; there are id, "),
         (GOOD | {"evidence": []}, "line 1: .*unanswerable"),
         (GOOD | {"answers": []}, "line 1: .*every other has both"),
-        (GOOD | {"answers": "410"}, "line 1: answers: input should be a valid array"),
-        ({k: v for k, v in GOOD.items() if k != "answers"}, "line 1: answers: field required"),
+        (GOOD | {"answers": "410"}, "line 1: answers has to be a list"),
+        ({k: v for k, v in GOOD.items() if k != "language"}, "line 1: language is missing"),
         (GOOD | {"as_of": "spring"}, "line 1: as_of: 'spring' is no day"),
         (GOOD | {"as_of": "2024-02-30"}, "line 1: day is out of range"),
         (GOOD | {"as_of": "0001-01-01"}, "line 1: as_of: "),
         (GOOD | {"language": "RU"}, "line 1: language: 'RU' is no code"),
         (GOOD | {"answers": ["410", "—"]}, "line 1: answers: '—' has no words"),
         (GOOD | {"question": "?!"}, "line 1: question: it has no words"),
-        (GOOD | {"place": "here", "evidence": [{"article": "a"}]}, "line 1: evidence.0.quote: field required"),
-        (["no", "object"], "line 1: the line: input should be an object"),
+        (GOOD | {"place": "here", "evidence": [{"article": "a"}]}, "line 1: evidence.0.quote is missing"),
+        (GOOD | {"kind": "follow-up"}, "line 1: a follow-up has history"),
+        (GOOD | {"kind": "multi-article"}, "line 1: a multi-article question has two pieces"),
+        (
+            {"id": 1, "question": ["?"]},
+            "line 1: id has to be a text .*; question has to be a text .*; language is missing",
+        ),
+        (["no", "object"], "line 1: no JSON object"),
     ],
 )
 def test_a_line_that_is_no_question_is_refused_with_its_number(tmp_path: Path, row: object, says: str) -> None:

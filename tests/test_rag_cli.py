@@ -115,7 +115,7 @@ def test_the_short_answer_comes_first_then_the_sentence_then_its_source_and_date
     assert lines[2].startswith("  [1] “") and "11,500" in " ".join(lines[2:6])
     shown = "\n".join(lines)
     assert "(язык цитаты: английский)" in shown and "cork-smart-lighting.html, characters " in shown
-    assert lines[-1] == "По состоянию на 2023-09-28. Confidence 99%; quoted word for word."
+    assert lines[-1] == "As of 2023-09-28. Confidence 99%; quoted word for word."
 
 
 def test_a_quote_in_the_questions_own_language_has_no_note_of_it(
