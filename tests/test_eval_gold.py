@@ -116,7 +116,7 @@ def test_articles_of_an_index_are_found_by_uri_and_by_file_name_where_that_is_cl
 def test_an_unanswerable_question_may_leave_out_what_it_has_not(tmp_path: Path) -> None:
     row = {"id": "t-2", "question": "Who made the lamps?", "language": "en", "kind": "unanswerable"}
     (question,) = read_gold(_file(tmp_path, row))
-    assert question.answers == question.evidence == ()
+    assert not question.answers and not question.evidence
 
 
 def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
