@@ -1,11 +1,12 @@
 """Gold questions: what a file of them may hold, and what the check finds."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TinyEmbedder, make_article, open_index
+from conftest import ROOT, TinyEmbedder, make_article, open_index
 
 from eval.gold import SAMPLES, described, indexed_articles, named_articles, problems, read_gold
 from index.article_index import Chunked
@@ -174,6 +175,16 @@ def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bytes.jsonl").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BadRequest, match="cannot read"):
         read_gold(tmp_path / "bytes.jsonl")
+
+
+def test_the_gold_lines_in_the_readme_are_right_about_the_sample_articles(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    lines = re.findall(r'^    (\{"id": "\d".*?\})$(?!\n     ")', readme, re.MULTILINE | re.DOTALL)
+    path = tmp_path / "gold.jsonl"
+    path.write_text("\n".join(" ".join(line.split()) for line in lines), "utf-8")
+    questions = read_gold(path)
+    assert [question.kind for question in questions] == ["number", "unanswerable"]
+    assert list(problems(questions, named_articles(SAMPLES))) == []
 
 
 @pytest.mark.parametrize("path", sorted((SAMPLES.parent).glob("gold*.jsonl")))
