@@ -667,7 +667,14 @@ def test_an_index_that_changes_while_it_is_asked_is_noticed(
 def _begun(arguments: list[str], out: Path, is_enough: Callable[[int], bool]) -> subprocess.Popen[str]:
     """Start a run in a process of its own, and wait until so many questions are answered."""
     command = [sys.executable, "-m", "rag", "eval", *arguments, "--out", str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=SUBPROCESS)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=SUBPROCESS,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
     records = out / "records.jsonl"
     for _ in range(24_000):
         if process.poll() is not None or (records.is_file() and is_enough(records.read_bytes().count(b"\n"))):

@@ -268,7 +268,7 @@ def test_what_is_not_known_to_be_right_is_a_draft_that_no_check_accepts_as_it_is
     assert gold.questions == []
     (draft,) = gold.drafts
     assert (draft["shown"], draft["comment"], draft["answers"]) == (feedback.answer, feedback.comment, [])
-    with pytest.raises(BadRequest, match="not a gold question"):
+    with pytest.raises(BadRequest, match="is no field; there are id, question"):
         read_gold(export(gold, tmp_path)[1])
 
 
