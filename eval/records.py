@@ -4,6 +4,7 @@ Figures are made from these records alone, so that they can be made again, and t
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+_MARKER = re.compile(r"\s*\[\d+\]")
 FOUND = 10  # passages kept of each question
 
 
@@ -82,6 +84,11 @@ class Record:
     timings: dict[str, float]  # milliseconds by stage
     error: str = ""
     scores: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def said(self) -> str:
+        """The text without its markers."""
+        return _MARKER.sub("", self.text)
 
     @property
     def is_answerable(self) -> bool:

@@ -1,7 +1,5 @@
 """The metrics of one question, made from its record."""
 
-import re
-
 import ir_measures
 from ir_measures import RR, nDCG
 
@@ -10,7 +8,6 @@ from eval.records import Cited, Record
 
 _DEPTHS = (1, 3, 5, 10)
 _RANKED = {"mrr@10": RR @ 10, "ndcg@10": nDCG @ 10}
-_MARKER = re.compile(r"\s*\[\d+\]")
 
 
 def score(record: Record) -> dict[str, float]:
@@ -46,7 +43,7 @@ def _is_contained(record: Record) -> bool:
     if record.kind == "yes-no" and record.answerer == "reader":
         return any(cited.pieces for cited in record.cited)
     quotes = [cited.quote for cited in record.cited] if record.kind != "yes-no" else []
-    shown = [_MARKER.sub("", record.text), *quotes]
+    shown = [record.said, *quotes]
     return any(contains(each, answer, record.language) for each in shown for answer in record.answers)
 
 
