@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import SAMPLES, SUBPROCESS, ScriptedPairs, TinyEmbedder, make_article, open_index, write_notes
-from servers import FaultyServer, Reply
+from servers import FaultyServer, Reply, SmolServer
 
 import rag.cli
 from eval.command import Asked, index_of, prepare
@@ -31,6 +31,8 @@ from rag.reader.multilingual_reader import MultilingualReader
 from rag.reader.pair_reader import OnnxPairReader
 from rag.settings import Settings
 from rag.types import Answer, Turn
+
+pytest_plugins = ("servers",)
 
 GOLD = SAMPLES.parent / "gold.jsonl"
 CORK = "How many street lights will Cork replace?"
@@ -639,6 +641,28 @@ def test_a_finished_run_is_reported_anew_and_nothing_is_asked(
     ]
     assert main(arguments) == 2
     assert "holds another run, with other questions" in capsys.readouterr().err
+
+
+def test_a_real_chat_model_answers_and_judges(
+    smollm2: SmolServer, sample_index_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    for name, value in (
+        ("PASSAGES", "4"),
+        ("LLM_CONTEXT", "800"),
+        ("LLM_ANSWER", "24"),
+    ):  # so that it does not take long
+        monkeypatch.setenv(f"RAG_{name}", value)
+    gold = _lines(tmp_path / "gold.jsonl", *_gold(1))
+    model = ["--llm", "openai:smollm2", "--base-url", smollm2.base_url]
+    judge = ["--judge", "openai:smollm2", "--judge-url", smollm2.base_url]
+    where = ["--gold", str(gold), "--index", str(sample_index_folder), "--out", str(tmp_path / "run")]
+    assert main(["eval", *where, *model, *judge]) == 0
+    records = list(read_records(tmp_path / "run" / "records.jsonl"))
+    assert [record.answerer for record in records] == ["openai:smollm2"]
+    assert all(record.status != "failed" for record in records)
+    run = read_json(tmp_path / "run" / "run.json")
+    assert run["settings"]["llm"] == "openai:smollm2" and run["judge"] == f"openai:smollm2 {smollm2.base_url}"
 
 
 def test_an_index_that_changes_while_it_is_asked_is_noticed(
