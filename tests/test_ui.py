@@ -168,8 +168,15 @@ def _open(page: Page, address: str) -> None:
 def _ask(page: Page, question: str) -> Locator:
     """Ask as people do, and give the answer."""
     before = page.locator("#chat .answer .footer").count()
-    page.locator("#question textarea").fill(question)
-    page.locator("#question textarea").press("Enter")
+    asked = page.locator("#chat [data-testid=user]")
+    box, already = page.locator("#question textarea"), asked.count()
+    box.fill(question)
+    box.press("Enter")
+    try:
+        expect(asked).to_have_count(already + 1, timeout=10_000)
+    except AssertionError:  # a key pressed while the page redraws itself can be lost, once in hundreds of times
+        box.fill(question)
+        box.press("Enter")
     return _answer(page, before)
 
 
