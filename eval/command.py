@@ -135,8 +135,9 @@ def _made_of(articles: str, out: Path) -> Path:
         raise BadRequest(f"{out} was made of other articles, or they have changed since: name a new folder with --out")
     if folder.exists() and not mark.is_file():
         raise BadRequest(f"{folder} is another index: name a new folder with --out")
-    folder.mkdir(parents=True, exist_ok=True)
-    mark.write_text(articles, "utf-8")
+    out.mkdir(parents=True, exist_ok=True)
+    mark.write_text(articles, "utf-8")  # first: a process killed here must not leave a folder that nobody owns
+    folder.mkdir(exist_ok=True)
     return folder
 
 

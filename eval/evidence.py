@@ -32,12 +32,6 @@ def needs_of(gold: GoldQuestion) -> tuple[tuple[int, ...], ...]:
 def found_of(hit: Hit, pieces: Iterable[Piece]) -> Found:
     """Note a hit, and which pieces of evidence it covers: those of which it has at least half."""
     passage, article = hit.passage, hit.article
-    covered = tuple(
-        n
-        for n, piece in enumerate(pieces)
-        if piece.uri == article.uri
-        and _overlap(piece, passage.start, passage.end) >= _COVERED * (piece.end - piece.start)
-    )
     return Found(
         uri=article.uri,
         title=article.title,
@@ -46,7 +40,7 @@ def found_of(hit: Hit, pieces: Iterable[Piece]) -> Found:
         language=passage.language,
         relevance=hit.relevance,
         text=hit.text,
-        pieces=covered,
+        pieces=_covered(pieces, article.uri, passage.start, passage.end),
     )
 
 
@@ -57,18 +51,13 @@ def cited_of(citation: Citation, article: Article | None, pieces: tuple[Piece, .
     in. It is verbatim if what it quotes stands at its offsets in the article that its address names. ``article`` is the
     one cited, as the index holds it.
     """
-    start, end = citation.start, citation.end
-    covered = tuple(
-        n
-        for n, piece in enumerate(pieces)
-        if piece.uri == citation.uri and _overlap(piece, start, end) >= _COVERED * (piece.end - piece.start)
-    )
+    covered = _covered(pieces, citation.uri, citation.start, citation.end)
     is_there = gold.kind != "yes-no" and any(contains(citation.quote, a, gold.language) for a in gold.answers)
     return Cited(
         uri=citation.uri,
         title=citation.title,
-        start=start,
-        end=end,
+        start=citation.start,
+        end=citation.end,
         quote=citation.quote,
         answer=citation.answer,
         is_verbatim=_is_verbatim(citation, article),
@@ -81,6 +70,15 @@ def _is_verbatim(citation: Citation, article: Article | None) -> bool:
     if article is None or article.uri != citation.uri or not 0 <= citation.start < citation.end:
         return False
     return article.text[citation.start : citation.end] == citation.quote
+
+
+def _covered(pieces: Iterable[Piece], uri: str, start: int, end: int) -> tuple[int, ...]:
+    """Number the pieces of which a span of an article has at least half."""
+    return tuple(
+        n
+        for n, piece in enumerate(pieces)
+        if piece.uri == uri and _overlap(piece, start, end) >= _COVERED * (piece.end - piece.start)
+    )
 
 
 def _overlap(piece: Piece, start: int, end: int) -> int:

@@ -17,7 +17,7 @@ import filelock
 
 from eval.evidence import cited_of, found_of, needs_of, pieces_of
 from eval.gold import GoldQuestion
-from eval.records import FOUND, Cited, Record, line_of, read_json, read_records, write_json
+from eval.records import FOUND, Cited, Piece, Record, line_of, read_json, read_records, write_json
 from eval.scores import score
 from index.article_index import ArticleIndex
 from index.errors import BadRequest, RagError
@@ -88,7 +88,7 @@ class Asker:
             error = str(failure)
         total = round(1000 * (time.perf_counter() - start), 1)
         hits = answer.hits if answer else ()
-        cited = self._cited(answer, gold)
+        cited = self._cited(answer, pieces, gold)
         record = Record(
             id=gold.id,
             question=gold.question,
@@ -106,7 +106,7 @@ class Asker:
             short=_short(answer),
             found=tuple(found_of(hit, pieces) for hit in hits[:FOUND]),
             cited=cited,
-            first=cited[0] if cited else self._would_cite(answer, gold),
+            first=cited[0] if cited else _would_cite(answer, pieces, gold),
             timings={**(answer.timings if answer else {}), "total_ms": total},
             error=error,
         )
@@ -120,15 +120,15 @@ class Asker:
             turns.append(self.assistant.ask(question, history=turns, today=today).turn)
         return turns
 
-    def _cited(self, answer: Answer | None, gold: GoldQuestion) -> tuple[Cited, ...]:
-        pieces = pieces_of(gold, self.articles)
+    def _cited(self, answer: Answer | None, pieces: tuple[Piece, ...], gold: GoldQuestion) -> tuple[Cited, ...]:
         citations = answer.citations if answer else ()
         return tuple(cited_of(c, self.assistant.index.article(c.article_id), pieces, gold) for c in citations)
 
-    def _would_cite(self, answer: Answer | None, gold: GoldQuestion) -> Cited | None:
-        best = max(answer.hits if answer else (), key=lambda hit: hit.relevance or 0.0, default=None)
-        citation = cite_answer(best) if best else None
-        return cited_of(citation, best.article, pieces_of(gold, self.articles), gold) if citation and best else None
+
+def _would_cite(answer: Answer | None, pieces: tuple[Piece, ...], gold: GoldQuestion) -> Cited | None:
+    best = max(answer.hits if answer else (), key=lambda hit: hit.relevance or 0.0, default=None)
+    citation = cite_answer(best) if best else None
+    return cited_of(citation, best.article, pieces, gold) if citation and best else None
 
 
 def _short(answer: Answer | None) -> str:

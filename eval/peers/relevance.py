@@ -12,6 +12,7 @@ from difflib import SequenceMatcher
 from math import inf
 from statistics import mean
 
+from eval.evidence import needs_of as numbered_needs
 from eval.gold import Evidence, GoldQuestion
 from index.types import Article
 
@@ -39,13 +40,12 @@ def needs_of(question: GoldQuestion, articles: Mapping[str, Article]) -> list[Ne
         question: has evidence.
         articles: by the names that the evidence uses.
     """
-    is_each_needed = question.kind == "multi-article"
-    groups = [(piece,) for piece in question.evidence] if is_each_needed else [question.evidence]
+    groups = [tuple(question.evidence[n] for n in group) for group in numbered_needs(question)]
     return [Need(group, _pair(question, group, articles)) for group in groups]
 
 
-def _pair(question: GoldQuestion, evidence: Sequence[Evidence], articles: Mapping[str, Article]) -> str:
-    return f"{question.language}→{'/'.join(sorted({articles[piece.article].language for piece in evidence}))}"
+def _pair(question: GoldQuestion, group: Sequence[Evidence], articles: Mapping[str, Article]) -> str:
+    return f"{question.language}→{'/'.join(sorted({articles[piece.article].language for piece in group}))}"
 
 
 def first_rank(need: Need, passages: Sequence[FoundPassage], articles: Mapping[str, Article]) -> float:
